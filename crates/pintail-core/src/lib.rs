@@ -1,0 +1,26 @@
+//! The vocabulary of Pintail: ids, addresses, limits, faults. No IO, no async, no clock.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`server`] | a server's kind, slot, incarnation, status and endpoint |
+//! | [`id`] | sessions, rooms, games, and the numbers that order what happens in them |
+//! | [`name`] | names that people chose, checked once: players, rooms, game types |
+//! | [`secret`] | the cluster secret and resume tokens, and the proofs made with them |
+//! | [`catalog`] | which game types a server knows, and how it checks their settings |
+//! | [`fault`] | whose fault an error is and whether trying again makes sense |
+//! | [`limits`] | every limit that a peer could otherwise push against, with its reason |
+
+pub mod catalog;
+pub mod fault;
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod secret;
+pub mod server;
+
+pub use catalog::{Durability, GameCatalog, GameTypeInfo};
+pub use fault::{Fault, Retry};
+pub use id::{Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
+pub use name::{GameType, NameError, PlayerName, RoomName};
+pub use secret::{ClusterSecret, ResumeToken, TokenHash};
+pub use server::{Endpoint, Incarnation, Kind, Slot, Status};

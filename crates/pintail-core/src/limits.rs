@@ -1,0 +1,91 @@
+//! Every limit that a peer could otherwise push against, with its reason.
+//!
+//! These are the defaults and the hard bounds. What an operator may change is a setting whose default stands here.
+
+use std::time::Duration;
+
+/// The largest frame body a client may send or be sent, in bytes. Game inputs are tens of bytes and a room's
+/// settings a few hundred; this leaves room for a resynchronisation with a large state.
+pub const CLIENT_FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest frame body on a link, in bytes: a client's frame plus the addresses of everyone it is for.
+pub const LINK_FRAME_BYTES_MAX: usize = 512 * 1024;
+
+/// The most sessions that one link frame addresses (16 bytes each at most, so well inside a link frame).
+pub const DELIVER_SESSIONS_MAX: usize = 4096;
+
+/// How long a connection may take from its first byte to a finished login or greeting. Longer is a slowloris.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many bytes may wait for a client that does not read, before its connection is closed. It resumes where it was.
+pub const CLIENT_OUTBOX_BYTES_MAX: usize = 256 * 1024;
+
+/// How many bytes may wait on a link. At 100 MB/s this is what a stall of 80 ms leaves behind.
+pub const LINK_OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long a client may be silent; clients ping each third of it. Below most NATs' idle limits.
+pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many lobby requests of one client may be unanswered; more are refused.
+pub const LOBBY_REQUESTS_IN_FLIGHT_MAX: usize = 16;
+
+/// How long a gateway waits for a lobby server's answer before it tells the client to try again.
+pub const LOBBY_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most characters of a chat message.
+pub const CHAT_CHARACTERS_MAX: usize = 500;
+
+/// The most bytes of a room's settings (JSON text).
+pub const SETTINGS_BYTES_MAX: usize = 4096;
+
+/// The most bytes of a game's result (JSON text).
+pub const RESULT_BYTES_MAX: usize = 8192;
+
+/// The most rooms on one page of a list.
+pub const ROOM_PAGE_MAX: u32 = 100;
+
+/// The most players of a room, whatever its game would take.
+pub const ROOM_PLAYERS_MAX: u32 = 256;
+
+/// How many messages a stream keeps that its other side has not acknowledged. Past it, a game resynchronises the
+/// player, and a client waits.
+pub const STREAM_UNACKED_MESSAGES_MAX: usize = 4096;
+
+/// How many bytes a stream keeps that its other side has not acknowledged.
+pub const STREAM_UNACKED_BYTES_MAX: usize = 256 * 1024;
+
+/// How many inputs of one player a game holds for its next step; more are a flood and detach the player.
+pub const PENDING_INPUTS_MAX: usize = 1024;
+
+/// How long a store call may take before it counts as failed.
+pub const STORE_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// A lease's life without renewal.
+pub const LEASE_TTL: Duration = Duration::from_millis(2000);
+
+/// How often a lease is renewed.
+pub const LEASE_RENEWAL: Duration = Duration::from_millis(500);
+
+/// How often a link says that it is alive.
+pub const LINK_HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// How long a link may be silent before it is closed and dialled again.
+pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How long a slot's lease must be gone before another server may take the slot.
+pub const SLOT_RECYCLE: Duration = Duration::from_secs(10);
+
+/// How often the registry is scanned, whether anything was announced or not.
+pub const SCAN_PERIOD: Duration = Duration::from_millis(1500);
+
+/// How long a room lives that nobody touches.
+pub const ROOM_IDLE_TTL: Duration = Duration::from_secs(30 * 60);
+
+/// How long a session can be resumed after its last connection.
+pub const SESSION_TTL: Duration = Duration::from_secs(60 * 60);
+
+/// How long a member who lost the connection keeps the place in a room.
+pub const ROOM_AWAY_GRACE: Duration = Duration::from_secs(30);
+
+/// How long the outcome of a game can be read after its end.
+pub const GAME_RECORD_TTL: Duration = Duration::from_secs(10 * 60);

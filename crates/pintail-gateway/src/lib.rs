@@ -1,0 +1,1 @@
+//! The gateway: holds the players' connections and routes between them and the servers.

@@ -1,0 +1,1 @@
+//! The lobby server: rooms, quick match, and starting games.

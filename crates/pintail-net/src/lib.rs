@@ -1,0 +1,1 @@
+//! Connections, links, membership and the admin port: what every Pintail server shares.

@@ -1,0 +1,48 @@
+//! What can go wrong between a server and the store.
+
+use std::time::Duration;
+
+use pintail_core::{Fault, Retry};
+use thiserror::Error;
+
+/// Why a store call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// The store can't be reached, or refuses to serve (loading, read-only, out of memory).
+    #[error("the store can't be used now: {0}")]
+    Unavailable(String),
+    /// No answer in time. The change may have happened or not: repeat the call as it was.
+    #[error("the store did not answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// What the store holds is not what was written there.
+    #[error("the store holds something unexpected at `{key}`: {problem}")]
+    Corrupt {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The store refused the command itself: our bug, or a Redis that is too old or lacks a permission.
+    #[error("the store refused a command: {0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Unavailable(_) | Self::Timeout(_) | Self::Corrupt { .. } => Fault::Store,
+            Self::Refused(_) => Fault::Internal,
+        }
+    }
+
+    /// Whether the same call can succeed later.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Unavailable(_) | Self::Timeout(_) => Retry::Later,
+            Self::Corrupt { .. } | Self::Refused(_) => Retry::Never,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Placement, who owns which game, and how it ended.
+
+use async_trait::async_trait;
+use pintail_core::{Durability, Epoch, GameId, GameType, Incarnation, PlayerName, SessionId, Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// A game to be run: everything that its server needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GameOrder {
+    /// The game, by room and round: the same order again is the same game.
+    pub id: GameId,
+    /// Its type.
+    pub game_type: GameType,
+    /// Whether it outlives its server.
+    #[serde(with = "durability_as_text")]
+    pub durability: Durability,
+    /// The room's settings, JSON.
+    pub settings: String,
+    /// Who plays, in the order of their seats.
+    pub players: Vec<OrderedPlayer>,
+    /// Where the game's randomness starts.
+    pub seed: u64,
+    /// The lobby server that is told first how the game ended.
+    pub lobby: Slot,
+}
+
+/// A player of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderedPlayer {
+    /// The player's session.
+    pub session: SessionId,
+    /// The player's name.
+    pub name: PlayerName,
+}
+
+mod durability_as_text {
+    use pintail_core::Durability;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(durability: &Durability, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match durability {
+            Durability::Ephemeral => "ephemeral",
+            Durability::Journaled => "journaled",
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durability, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        match &*text {
+            "ephemeral" => Ok(Durability::Ephemeral),
+            "journaled" => Ok(Durability::Journaled),
+            other => Err(serde::de::Error::unknown_variant(other, &["ephemeral", "journaled"])),
+        }
+    }
+}
+
+/// Who runs a game. The token that fences a former owner is (epoch, incarnation), compared for equality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The game server's slot.
+    pub slot: Slot,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// One more at each change of owner.
+    pub epoch: Epoch,
+}
+
+/// How a game ended. What it means is between game server and lobby; the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndOutcome {
+    /// Why it ended.
+    pub reason: EndReason,
+    /// What the game says about its end (JSON), empty unless it finished.
+    pub result: String,
+    /// A sentence for people, empty when it finished.
+    pub message: String,
+}
+
+/// Why a game ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// It came to its end.
+    Finished,
+    /// Every player left.
+    Abandoned,
+    /// Its code failed.
+    Crashed,
+    /// Its server was lost and it was not journaled.
+    ServerLost,
+    /// It refused its settings or players.
+    Refused,
+    /// Its server stopped and could not wait for the end.
+    ServerStopped,
+}
+
+/// A game as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GameRecord {
+    /// What was ordered.
+    pub order: GameOrder,
+    /// Who runs it, or ran it last.
+    pub owner: Owner,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<EndOutcome>,
+}
+
+/// How a placement went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceOutcome {
+    /// The game is placed, by this call or by an earlier one with the same order.
+    Placed(Owner),
+    /// No live `smooth` game server that hosts this type has a free place.
+    NoServer,
+    /// The game was placed before and is over.
+    Over(EndOutcome),
+}
+
+/// The games of the game servers.
+#[async_trait]
+pub trait Games: Send + Sync + 'static {
+    /// Chooses a server for a new game and counts it there, in one atomic step: among live `smooth` game servers with
+    /// free capacity that host the type, the one with the fewest games by share of its capacity. Sends the server
+    /// [`Letter::GamePlaced`](crate::Letter::GamePlaced). Placing a placed game again changes nothing.
+    async fn place(&self, order: &GameOrder) -> Result<PlaceOutcome>;
+
+    /// The game, if the store knows it.
+    async fn game(&self, id: GameId) -> Result<Option<GameRecord>>;
+
+    /// The games of this incarnation that have not ended: what it should be running.
+    async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>>;
+
+    /// Puts a running game back into a store that lost it (a Redis that came back empty), if the store knows nothing
+    /// of it; a game that the store knows is left as it is. Returns whether the game is this owner's.
+    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool>;
+
+    /// Ends a game, if it is still this owner's and has not ended: keeps the outcome for [`GAME_RECORD_TTL`](pintail_core::limits::GAME_RECORD_TTL),
+    /// counts the game down, lists it as unsettled, and sends its lobby [`Letter::GameOver`](crate::Letter::GameOver).
+    /// Returns whether the game is over with this owner (also if an earlier call did it).
+    async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool>;
+
+    /// Games that ended at least `min_age_ms` ago and whose rooms nobody has settled yet, oldest first.
+    async fn unsettled_games(&self, min_age_ms: u64, limit: u32) -> Result<Vec<GameId>>;
+
+    /// The game's room knows how it ended.
+    async fn settle_game(&self, id: GameId) -> Result<()>;
+
+    /// Ends, as [`EndReason::ServerLost`], up to `limit` ephemeral games of incarnations that are gone, and marks up
+    /// to `limit` of their sessions away. Returns how many games and sessions. Any server may call it at any time.
+    async fn sweep_orphans(&self, limit: u32) -> Result<u32>;
+}

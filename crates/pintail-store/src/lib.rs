@@ -1,0 +1,51 @@
+//! The store: what the servers of a cluster share. Registry, rooms, games, sessions and mail.
+//!
+//! One interface, two implementations that pass one conformance suite:
+//! [`EmbeddedStore`] in memory for one process, and [`RedisStore`]. No other crate knows Redis.
+//!
+//! | trait | what it keeps |
+//! | --- | --- |
+//! | [`Registry`] | which servers there are: slots, leases, `ServerOn`/`ServerOff` |
+//! | [`Rooms`] | rooms as opaque documents that change by compare-and-set, with labels to list them by |
+//! | [`Games`] | placement, who owns which game, how it ended |
+//! | [`Sessions`] | who is logged in, where, and which connection is the current one |
+//! | [`Mail`] | short hints from server to server; they may be lost, so each has a scan that finds what it missed |
+//!
+//! Every call is bounded in time by the implementation. Every change is atomic and can be repeated: an attempt whose
+//! outcome is unknown (a timeout) is sent again as it was.
+
+mod error;
+pub mod games;
+pub mod mail;
+pub mod registry;
+pub mod rooms;
+pub mod sessions;
+
+// mod embedded;
+// mod redis;
+
+// pub mod conformance;
+
+use std::sync::Arc;
+
+// pub use embedded::EmbeddedStore;
+pub use error::StoreError;
+pub use games::{EndOutcome, EndReason, GameOrder, GameRecord, Games, OrderedPlayer, Owner, PlaceOutcome};
+pub use mail::{Letter, Mail, Notice, Subscription};
+// pub use redis::{RedisOptions, RedisStore};
+pub use registry::{
+    Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, ScanEntry, ServerRecord, SlotOrigin,
+};
+pub use rooms::{CommitOutcome, RoomChange, RoomDocument, RoomPage, RoomState, Rooms, Version};
+pub use sessions::{Login, LoginMode, LoginOutcome, Sessions};
+
+/// The whole store.
+pub trait Store: Registry + Rooms + Games + Sessions + Mail {}
+
+impl<T: Registry + Rooms + Games + Sessions + Mail> Store for T {}
+
+/// A store that tasks share.
+pub type SharedStore = Arc<dyn Store>;
+
+/// What every call returns.
+pub type Result<T> = std::result::Result<T, StoreError>;

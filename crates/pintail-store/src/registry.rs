@@ -1,0 +1,160 @@
+//! Which servers there are.
+
+use async_trait::async_trait;
+use pintail_core::{Endpoint, GameType, Incarnation, Kind, Slot, Status};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::Result;
+
+/// What a server says of itself when it registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// What it does.
+    pub kind: Kind,
+    /// Where the other servers reach it. Identifies the slot.
+    pub endpoint: Endpoint,
+    /// This start of it.
+    pub incarnation: Incarnation,
+    /// How many games (game server), sessions (gateway) or rooms (lobby) it takes.
+    pub capacity: u32,
+    /// The types of games that it hosts; empty for other kinds.
+    pub game_types: Vec<GameType>,
+    /// Pintail's version.
+    pub version: String,
+    /// The admin port, if there is one.
+    pub admin_port: Option<u16>,
+    /// A gateway's HTTP port, if there is one.
+    pub http_port: Option<u16>,
+}
+
+/// How a registration went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registration {
+    /// The server's slot.
+    pub slot: Slot,
+    /// Where the slot came from.
+    pub origin: SlotOrigin,
+}
+
+/// Where a registration found its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotOrigin {
+    /// A new slot at the end.
+    New,
+    /// The slot that this address and port had before.
+    Restarted,
+    /// A slot whose server has been gone for the recycle time.
+    Recycled,
+}
+
+/// What a server says of itself with each renewal of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// What it can take.
+    pub status: Status,
+    /// How many players it has.
+    pub players: u32,
+}
+
+/// What the store says to a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeartbeatOutcome {
+    /// The lease is renewed. `games` is how many games the store counts for this server.
+    Renewed {
+        /// What the registry's `games` field says now.
+        games: u32,
+    },
+    /// The slot is gone or another address has it: register again.
+    Lost,
+    /// A newer incarnation with the same address and port has the slot: stop serving.
+    Superseded,
+}
+
+/// A server as the registry shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerRecord {
+    /// Its slot.
+    pub slot: Slot,
+    /// Where it is reached (the kind's default port if it did not say).
+    #[serde(serialize_with = "crate::registry::endpoint_as_text")]
+    pub endpoint: Endpoint,
+    /// What it can take.
+    pub status: Status,
+    /// How many games it has.
+    pub games: u32,
+    /// How many players it has.
+    pub players: u32,
+    /// How much it takes; 0 if it did not say.
+    pub capacity: u32,
+    /// This start of it; `None` for a foreign server, which wrote only `address`, `status` and `games`.
+    pub incarnation: Option<Incarnation>,
+    /// Whether its lease is there. A foreign server has none.
+    pub lease: bool,
+    /// The types of games that it hosts.
+    pub game_types: Vec<GameType>,
+    /// Pintail's version, empty if it did not say.
+    pub version: String,
+    /// When it registered, in milliseconds since 1970 by the store's clock; 0 if it did not say.
+    pub started_at: u64,
+    /// The admin port.
+    pub admin_port: Option<u16>,
+    /// A gateway's HTTP port.
+    pub http_port: Option<u16>,
+}
+
+impl ServerRecord {
+    /// Whether it wrote only the three fields of the schema.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.incarnation.is_none()
+    }
+
+    /// Whether it is in use as far as the registry knows: a foreign server speaks for itself by its status alone.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.status != Status::Unused && (self.lease || self.is_foreign())
+    }
+}
+
+fn endpoint_as_text<S: serde::Serializer>(endpoint: &Endpoint, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(endpoint)
+}
+
+/// A registry entry that can't be read. It is skipped; the others are not affected.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+#[error("the registry entry {slot} is broken: {problem}")]
+pub struct BrokenEntry {
+    /// Its slot.
+    pub slot: Slot,
+    /// What is wrong, such as "its port is 99999".
+    pub problem: String,
+}
+
+/// One entry of a scan.
+pub type ScanEntry = std::result::Result<ServerRecord, BrokenEntry>;
+
+/// The registry of DESIGN.md section 3: a list per kind, a hash and a lease per slot.
+#[async_trait]
+pub trait Registry: Send + Sync + 'static {
+    /// Takes a slot and a lease and publishes `ServerOn`, in one atomic step: the slot whose hash has this address and
+    /// port, else one that has been unused for the recycle time, else a new one. Counters and status start anew. What
+    /// an earlier incarnation in the slot hosted becomes orphaned (see [`Games::sweep_orphans`](crate::Games::sweep_orphans)).
+    /// The same incarnation registering again (after [`HeartbeatOutcome::Lost`]) keeps what it hosts.
+    async fn register(&self, announcement: &Announcement) -> Result<Registration>;
+
+    /// Renews the lease and reports. Corrects `games` to the number of games that the store has for this incarnation.
+    async fn heartbeat(&self, slot: Slot, incarnation: Incarnation, heartbeat: &Heartbeat) -> Result<HeartbeatOutcome>;
+
+    /// Sets the slot `unused`, drops the lease and publishes `ServerOff`, if the slot is still this incarnation's.
+    /// What it hosted becomes orphaned.
+    async fn deregister(&self, slot: Slot, incarnation: Incarnation) -> Result<()>;
+
+    /// Every slot of a kind that is not `unused`, live or not, by index. Unused slots are left out; broken entries
+    /// are told apart.
+    async fn scan(&self, kind: Kind) -> Result<Vec<ScanEntry>>;
+
+    /// Sets every slot `unused` whose server had a lease and lost it, publishes `ServerOff` for each, and orphans what
+    /// it hosted. Returns the slots. Any server may call it at any time.
+    async fn reap(&self) -> Result<Vec<Slot>>;
+}

@@ -1,0 +1,1 @@
+//! Clusters, players and Redis servers for tests.

@@ -1,0 +1,1 @@
+//! Echo: sends back what it is sent, for measuring.
