@@ -1,1 +1,13 @@
-//! The state machines that decide without IO: session streams, rooms, the directory, backoff.
+//! The state machines that decide without IO: no `async`, no clock, no socket. Shells elsewhere do what they decide.
+//!
+//! | module | decides |
+//! | --- | --- |
+//! | [`stream`] | what of a session stream is new, what is to be sent again |
+//! | [`room`] | what a lobby request does to a room |
+//! | [`directory`] | which servers a gateway should be linked to |
+//! | [`backoff`] | how long to wait before the next attempt |
+
+pub mod backoff;
+pub mod directory;
+pub mod room;
+pub mod stream;

@@ -1,0 +1,1 @@
+//! Which servers a gateway should be linked to.

@@ -1,0 +1,1 @@
+//! What a lobby request does to a room.

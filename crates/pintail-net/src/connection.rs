@@ -1,0 +1,250 @@
+//! Frames over TCP. One task reads and writes: while it waits for a frame it sends what its [`Outbox`] holds.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
+use pintail_wire::{Decoder, Frame, FrameError, encode_frame};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::outbox::Outbox;
+
+/// How long a peer may leave us unable to write a single byte. Then it is as good as gone.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
+
+/// How long the last frames may take to leave when a connection closes.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long written bytes may stay unacknowledged before the kernel gives the connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a connection is of no more use.
+#[derive(Debug, Error)]
+pub enum ConnectionError {
+    /// What arrived is no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A WebSocket message that is not one binary frame, or a breach of the WebSocket protocol.
+    #[error("{0}")]
+    WebSocket(String),
+    /// The network, or a peer that vanished.
+    #[error("the connection is lost: {0}")]
+    Io(#[from] io::Error),
+    /// The peer reads nothing.
+    #[error("the peer has read nothing for {} s", WRITE_STALL_MAX.as_secs())]
+    Stalled,
+}
+
+/// A connection that carries frames.
+#[derive(Debug)]
+pub struct TcpConnection {
+    stream: TcpStream,
+    decoder: Decoder,
+    /// How many bytes one read asks for.
+    read_bytes: usize,
+    /// What arrived and is not yet a whole frame. Holds no memory while nothing is under way.
+    incoming: BytesMut,
+    /// What was taken from the outbox and not yet written.
+    outgoing: BytesMut,
+    /// Since when nothing could be written.
+    stalled_since: Option<Instant>,
+}
+
+impl TcpConnection {
+    /// Frames over this stream, with bodies up to `body_bytes_max`, reading `read_bytes` at a time.
+    ///
+    /// # Errors
+    /// If the socket does not take its options.
+    pub fn new(stream: TcpStream, body_bytes_max: usize, read_bytes: usize) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        Ok(Self {
+            stream,
+            decoder: Decoder::new(body_bytes_max),
+            read_bytes,
+            incoming: BytesMut::new(),
+            outgoing: BytesMut::new(),
+            stalled_since: None,
+        })
+    }
+
+    /// The next frame. Sends what the outbox holds while it waits. `None` when the peer closed the connection, or when
+    /// the outbox was closed and everything in it is sent. Cancel-safe.
+    ///
+    /// # Errors
+    /// If the connection is of no more use.
+    pub async fn recv(&mut self, outbox: &Outbox) -> Result<Option<Frame>, ConnectionError> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
+            }
+            self.flush_some(outbox)?;
+            if self.outgoing.is_empty() && outbox.is_closed() {
+                return Ok(None);
+            }
+            let blocked = !self.outgoing.is_empty();
+            tokio::select! {
+                readable = self.stream.readable() => {
+                    readable?;
+                    if self.fill()? == Fill::End {
+                        return Ok(None);
+                    }
+                }
+                writable = self.stream.writable(), if blocked => writable?,
+                () = outbox.filled(), if !blocked => {}
+                () = sleep_until(self.stall_deadline()), if blocked => return Err(ConnectionError::Stalled),
+            }
+        }
+    }
+
+    /// The next frame, if it is already here whole.
+    ///
+    /// # Errors
+    /// If what arrived is no frame.
+    pub fn buffered(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.incoming.is_empty() {
+            // Frames may still share the buffer; the connection itself keeps none while it is idle.
+            self.incoming = BytesMut::new();
+            return Ok(None);
+        }
+        self.decoder.decode(&mut self.incoming)
+    }
+
+    fn stall_deadline(&self) -> Instant {
+        self.stalled_since.unwrap_or_else(Instant::now) + WRITE_STALL_MAX
+    }
+
+    /// Reads once what is there.
+    fn fill(&mut self) -> io::Result<Fill> {
+        self.incoming.reserve(self.read_bytes);
+        // A short read tells tokio that nothing more is there, which saves a call that would only say so.
+        match self.stream.read_buf(&mut self.incoming).now_or_never() {
+            None => Ok(Fill::Nothing),
+            Some(Ok(0)) => Ok(Fill::End),
+            Some(Ok(_)) => Ok(Fill::Some),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    /// Writes as much of the outbox as the socket takes.
+    fn flush_some(&mut self, outbox: &Outbox) -> io::Result<()> {
+        loop {
+            if self.outgoing.is_empty() {
+                self.outgoing = outbox.take();
+                if self.outgoing.is_empty() {
+                    return Ok(());
+                }
+            }
+            match self.stream.try_write(&self.outgoing) {
+                Ok(count) => {
+                    self.outgoing.advance(count);
+                    self.stalled_since = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes one frame at once, past any outbox: for greetings and last words.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub async fn send_now(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
+        let mut frame = BytesMut::new();
+        encode_frame(&mut frame, kind, body);
+        self.stream.write_all(&frame).await
+    }
+
+    /// Sends what is left in the outbox, says that nothing follows, and closes; within [`CLOSE_TIMEOUT`].
+    pub async fn finish(mut self, outbox: &Outbox) {
+        outbox.close();
+        let last_words = async {
+            self.stream.write_all(&self.outgoing).await?;
+            self.stream.write_all(&outbox.take()).await?;
+            self.stream.shutdown().await?;
+            // Closing a socket with unread bytes resets it, and a reset can destroy our last words on their way.
+            while self.stream.read_buf(&mut self.incoming).await? > 0 {
+                self.incoming.clear();
+            }
+            Ok::<_, io::Error>(())
+        };
+        // Whether the peer waited for the last words is its own affair.
+        let _ = timeout(CLOSE_TIMEOUT, last_words).await;
+    }
+}
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+enum Fill {
+    Nothing,
+    Some,
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_wire::encode_frame_parts;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpConnection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        (TcpConnection::new(accepted, 1024, 256).unwrap(), dialled)
+    }
+
+    #[tokio::test]
+    async fn frames_arrive_whatever_the_reads_and_the_outbox_is_sent_meanwhile() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(1 << 20);
+        let mut wire = BytesMut::new();
+        for number in 0..100_u8 {
+            encode_frame_parts(&mut wire, number, &[&[number; 70]]);
+        }
+        outbox.push(7, &[b"hi"]).unwrap();
+        let exchange = async {
+            peer.write_all(&wire).await.unwrap();
+            let mut answer = [0; 7];
+            peer.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"\0\0\0\x03\x07hi");
+            peer.shutdown().await.unwrap();
+        };
+        let receive = async {
+            for number in 0..100_u8 {
+                let frame = connection.recv(&outbox).await.unwrap().unwrap();
+                assert_eq!((frame.kind, &frame.body[..]), (number, &[number; 70][..]));
+            }
+            assert_eq!(connection.buffered(), Ok(None));
+            assert_eq!(connection.incoming.capacity(), 0, "an idle connection holds no buffer");
+            assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+        };
+        tokio::join!(exchange, receive);
+    }
+
+    #[tokio::test]
+    async fn closing_sends_what_is_queued_first() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(8 << 20);
+        outbox.push(1, &[&vec![5; 4 << 20]]).unwrap();
+        outbox.close();
+        let read = tokio::spawn(async move {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).await.unwrap();
+            all.len()
+        });
+        assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+        connection.finish(&outbox).await;
+        assert_eq!(read.await.unwrap(), 5 + (4 << 20));
+    }
+}

@@ -1,0 +1,229 @@
+//! The listening side of links: gateways come in, are greeted, and their frames go to the role's own loop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pintail_core::limits::{HANDSHAKE_TIMEOUT, LINK_FRAME_BYTES_MAX, LINK_OUTBOX_BYTES_MAX, LINK_SILENCE_MAX};
+use pintail_core::{ClusterSecret, Slot};
+use pintail_wire::Frame;
+use pintail_wire::kind::link as kind;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::config::{self, BindError};
+use crate::connection::{ConnectionError, TcpConnection};
+use crate::greeting::{self, Identity};
+use crate::outbox::Outbox;
+
+/// How many bytes one read of a link asks for: links carry many sessions, and fewer reads are cheaper.
+pub(crate) const LINK_READ_BYTES: usize = 64 * 1024;
+
+/// How many connections may be in their greeting at once; more wait in the kernel's queue.
+const GREETINGS_MAX: usize = 64;
+
+/// How many frames are handed over at once, so that one busy link does not keep the others waiting.
+const FRAMES_PER_BATCH: usize = 512;
+
+/// How long accepting pauses when the process has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// One link of this server, for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// What happens on a server's links.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// A gateway has greeted.
+    Opened {
+        /// The new link.
+        link: LinkId,
+        /// Whose it is.
+        gateway: Slot,
+        /// What is to be sent over it.
+        outbox: Arc<Outbox>,
+    },
+    /// Frames arrived, in order; never none.
+    Frames {
+        /// The link.
+        link: LinkId,
+        /// All frames that could be read at once.
+        frames: Vec<Frame>,
+    },
+    /// The link is gone.
+    Closed {
+        /// The link.
+        link: LinkId,
+    },
+}
+
+/// Listens for gateways.
+#[derive(Debug)]
+pub struct LinkListener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl LinkListener {
+    /// Listens on this address.
+    ///
+    /// # Errors
+    /// If the port can't be had.
+    pub async fn bind(listen: SocketAddr) -> Result<Self, BindError> {
+        let listener = config::listen("the port for links", "--listen", listen)?;
+        let address = listener.local_addr().map_err(|error| BindError::Other {
+            what: "the port for links",
+            address: listen,
+            setting: "--listen",
+            error,
+        })?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts links until `stop`; then says goodbye on each, sends what is queued, and returns when all are closed.
+    /// While this server has no identity yet, connections are closed unheard.
+    pub async fn serve(
+        self,
+        secret: ClusterSecret,
+        identity: watch::Receiver<Option<Identity>>,
+        events: mpsc::Sender<LinkEvent>,
+        stop: CancellationToken,
+    ) {
+        let links = TaskTracker::new();
+        let shared = Arc::new(Shared {
+            secret,
+            identity,
+            events,
+            stop: stop.clone(),
+            next: AtomicU64::new(1),
+            greetings: Arc::new(Semaphore::new(GREETINGS_MAX)),
+        });
+        loop {
+            // The semaphore is never closed.
+            let Ok(permit) = shared.greetings.clone().acquire_owned().await else { break };
+            let (stream, peer) = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        warn!(%error, "can't accept links for the moment");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let shared = shared.clone();
+            links.spawn(async move {
+                if let Some((connection, gateway)) = shared.greet(stream, peer).await {
+                    drop(permit);
+                    shared.run(connection, &gateway).await;
+                }
+            });
+        }
+        links.close();
+        links.wait().await;
+    }
+}
+
+struct Shared {
+    secret: ClusterSecret,
+    identity: watch::Receiver<Option<Identity>>,
+    events: mpsc::Sender<LinkEvent>,
+    stop: CancellationToken,
+    next: AtomicU64,
+    greetings: Arc<Semaphore>,
+}
+
+impl Shared {
+    async fn greet(&self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpConnection, Identity)> {
+        let me = self.identity.borrow().clone()?;
+        let mut connection = TcpConnection::new(stream, LINK_FRAME_BYTES_MAX, LINK_READ_BYTES).ok()?;
+        let answered = tokio::select! {
+            () = self.stop.cancelled() => return None,
+            answered = timeout(HANDSHAKE_TIMEOUT, greeting::answer(&mut connection, &self.secret, &me)) => answered,
+        };
+        match answered {
+            Ok(Ok(gateway)) => Some((connection, gateway)),
+            Ok(Err(error)) => {
+                warn!(%peer, %error, "refused a link");
+                None
+            }
+            Err(_) => {
+                warn!(%peer, "refused a link: no greeting in time");
+                None
+            }
+        }
+    }
+
+    /// One link, from its greeting to its end.
+    async fn run(&self, mut connection: TcpConnection, gateway: &Identity) {
+        let link = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
+        let outbox = Outbox::new(LINK_OUTBOX_BYTES_MAX);
+        info!(gateway = %gateway.slot, "link opened");
+        let opened = LinkEvent::Opened { link, gateway: gateway.slot, outbox: outbox.clone() };
+        if self.events.send(opened).await.is_err() {
+            return;
+        }
+        let why = self.read(&mut connection, link, &outbox).await;
+        info!(gateway = %gateway.slot, why, "link closed");
+        // A loop that has ended needs no telling.
+        let _ = self.events.send(LinkEvent::Closed { link }).await;
+        connection.finish(&outbox).await;
+    }
+
+    /// Hands frames to the role's loop until the link ends; says why it did.
+    async fn read(&self, connection: &mut TcpConnection, link: LinkId, outbox: &Outbox) -> &'static str {
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {
+                    // A full outbox has more urgent things to say.
+                    let _ = outbox.push(kind::SERVER_GOODBYE, &[]);
+                    return "this server stops";
+                }
+                received = timeout(LINK_SILENCE_MAX, next_batch(connection, outbox)) => received,
+            };
+            match received {
+                Err(_) => return "the gateway is silent",
+                Ok(Err(error)) => {
+                    debug!(%error, "link broken");
+                    return "the connection broke";
+                }
+                Ok(Ok(frames)) if frames.is_empty() => return "closed in order",
+                Ok(Ok(frames)) => {
+                    let last = frames.last().is_some_and(|frame| frame.kind == kind::GOODBYE);
+                    if self.events.send(LinkEvent::Frames { link, frames }).await.is_err() {
+                        return "this server stops";
+                    }
+                    if last {
+                        return "the gateway stops";
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// All frames that can be read at once; none when the connection is over.
+async fn next_batch(connection: &mut TcpConnection, outbox: &Outbox) -> Result<Vec<Frame>, ConnectionError> {
+    let Some(frame) = connection.recv(outbox).await? else { return Ok(Vec::new()) };
+    let mut frames = vec![frame];
+    while frames.len() < FRAMES_PER_BATCH
+        && let Some(frame) = connection.buffered()?
+    {
+        frames.push(frame);
+    }
+    Ok(frames)
+}
