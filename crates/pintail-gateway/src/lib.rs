@@ -1,1 +1,29 @@
 //! The gateway: holds the players' connections and routes between them and the servers.
+//!
+//! It never decodes a game payload, and it has no memory of a session stream: what must survive it, the two ends keep.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`server`] | puts the parts together: bind, run, stop |
+//! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
+//! | `client` | one client's connection: log in, then frame by frame |
+//! | `sessions` | who is connected here, and over which link each one plays |
+//! | `links` | the links to lobby and game servers: one task each |
+//! | `lobby` | lobby requests: forwarded, sent again through another lobby if need be, answered in time |
+//! | `requests` | the table of unanswered lobby requests, without IO |
+//! | `games` | attaching sessions to games |
+//! | `transport` | TCP and WebSocket as one |
+//! | `metrics` | what is counted |
+
+mod client;
+mod games;
+mod links;
+mod listen;
+mod lobby;
+mod metrics;
+mod requests;
+pub mod server;
+mod sessions;
+mod transport;
+
+pub use server::{GatewayConfig, GatewayServer};

@@ -34,6 +34,9 @@ pub enum ConnectionError {
     /// The network, or a peer that vanished.
     #[error("the connection is lost: {0}")]
     Io(#[from] io::Error),
+    /// The peer said that nothing follows, inside a frame.
+    #[error("the connection ended inside a frame")]
+    Truncated,
     /// The peer reads nothing.
     #[error("the peer has read nothing for {} s", WRITE_STALL_MAX.as_secs())]
     Stalled,
@@ -91,8 +94,10 @@ impl TcpConnection {
             tokio::select! {
                 readable = self.stream.readable() => {
                     readable?;
-                    if self.fill()? == Fill::End {
-                        return Ok(None);
+                    match self.fill()? {
+                        Fill::End if self.incoming.is_empty() => return Ok(None),
+                        Fill::End => return Err(ConnectionError::Truncated),
+                        Fill::Some | Fill::Nothing => {}
                     }
                 }
                 writable = self.stream.writable(), if blocked => writable?,

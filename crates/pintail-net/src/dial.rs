@@ -56,8 +56,8 @@ pub async fn dial(
     endpoint: Endpoint,
     secret: &ClusterSecret,
     me: &Identity,
-    expected: (Slot, Incarnation),
-) -> Result<TcpConnection, DialError> {
+    expected: (Slot, Option<Incarnation>),
+) -> Result<(TcpConnection, Identity), DialError> {
     let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(SocketAddr::from(endpoint))).await {
         Err(_) => return Err(DialError::Silent(endpoint)),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -71,6 +71,6 @@ pub async fn dial(
     match timeout(HANDSHAKE_TIMEOUT, greeting::greet(&mut connection, secret, me, expected)).await {
         Err(_) => Err(DialError::GreetingTimeout(endpoint)),
         Ok(Err(error)) => Err(DialError::Greeting(endpoint, error)),
-        Ok(Ok(_)) => Ok(connection),
+        Ok(Ok(identity)) => Ok((connection, identity)),
     }
 }

@@ -119,7 +119,8 @@ impl Greeting<'_> {
     }
 }
 
-/// The dialling side: proves the secret to a server and learns who it is.
+/// The dialling side: proves the secret to a server and learns who it is. A server that registered without an
+/// incarnation is known by its slot alone.
 ///
 /// # Errors
 /// If the other side is no server of this cluster, or not the one expected. The caller bounds the time.
@@ -127,7 +128,7 @@ pub async fn greet(
     connection: &mut TcpConnection,
     secret: &ClusterSecret,
     me: &Identity,
-    expected: (Slot, Incarnation),
+    expected: (Slot, Option<Incarnation>),
 ) -> Result<Identity, GreetingError> {
     let gateway: Nonce = random_bytes();
     let version = LINK_VERSION.to_be_bytes();
@@ -153,7 +154,8 @@ pub async fn greet(
     if identity.cluster != me.cluster {
         return Err(GreetingError::WrongCluster(identity.cluster));
     }
-    if (identity.slot, identity.incarnation) != expected {
+    let (slot, incarnation) = expected;
+    if identity.slot != slot || incarnation.is_some_and(|incarnation| incarnation != identity.incarnation) {
         return Err(GreetingError::Unexpected(Box::new(identity)));
     }
     Ok(identity)
@@ -222,7 +224,7 @@ mod tests {
     async fn meet(
         gateway: (&Identity, &str),
         server: (&Identity, &str),
-        expected: (Slot, Incarnation),
+        expected: (Slot, Option<Incarnation>),
     ) -> (Result<Identity, GreetingError>, Result<Identity, GreetingError>) {
         let (dialled, accepted) = streams().await;
         let dialling = async move {
@@ -239,7 +241,7 @@ mod tests {
     #[tokio::test]
     async fn two_of_one_cluster_learn_who_the_other_is() {
         let (gateway, server) = (who("c", Kind::Gateway), who("c", Kind::Game));
-        let expected = (server.slot, server.incarnation);
+        let expected = (server.slot, Some(server.incarnation));
         let (greeted, answered) = meet((&gateway, "secret"), (&server, "secret"), expected).await;
         assert_eq!(greeted.unwrap(), server);
         assert_eq!(answered.unwrap(), gateway);
@@ -248,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn another_secret_cluster_or_incarnation_is_refused() {
         let (gateway, server) = (who("c", Kind::Gateway), who("c", Kind::Game));
-        let expected = (server.slot, server.incarnation);
+        let expected = (server.slot, Some(server.incarnation));
         let (greeted, answered) = meet((&gateway, "secret"), (&server, "another"), expected).await;
         assert!(matches!(greeted, Err(GreetingError::Closed)), "{greeted:?}");
         assert!(matches!(answered, Err(GreetingError::WrongSecret)), "{answered:?}");
@@ -258,7 +260,7 @@ mod tests {
         assert!(matches!(greeted, Err(GreetingError::WrongCluster(cluster)) if cluster == "c"));
         assert!(matches!(answered, Err(GreetingError::WrongCluster(cluster)) if cluster == "d"));
 
-        let earlier = (server.slot, Incarnation::random());
+        let earlier = (server.slot, Some(Incarnation::random()));
         let (greeted, _) = meet((&gateway, "secret"), (&server, "secret"), earlier).await;
         assert!(matches!(greeted, Err(GreetingError::Unexpected(other)) if *other == server));
     }

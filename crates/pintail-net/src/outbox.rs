@@ -114,6 +114,18 @@ impl Outbox {
         self.emptied.notify_waiters();
     }
 
+    /// Queues a last frame, over the limit if need be, and takes nothing more after it.
+    pub fn close_with(&self, kind: u8, parts: &[&[u8]]) {
+        {
+            let mut queue = self.lock();
+            if queue.closed {
+                return;
+            }
+            encode_frame_parts(&mut queue.frames, kind, parts);
+        }
+        self.close();
+    }
+
     /// Whether the queue takes nothing more.
     #[must_use]
     pub fn is_closed(&self) -> bool {

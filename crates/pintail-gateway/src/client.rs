@@ -1,0 +1,361 @@
+//! One client's connection: log in, then frame by frame.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pintail_core::limits::{CLIENT_IDLE_TIMEOUT, HANDSHAKE_TIMEOUT};
+use pintail_core::{PlayerName, ResumeToken};
+use pintail_engine::backoff::{Backoff, BackoffPolicy};
+use pintail_net::{ConnectionError, Outbox};
+use pintail_store::{Login as StoreLogin, LoginMode, LoginOutcome, StoreError};
+use pintail_wire::client::{Error, ErrorCode, GameAttach, GoodbyeReason, Login, Welcome};
+use pintail_wire::game::INPUT_HEADER_BYTES;
+use pintail_wire::kind::{client as kind, link as link_kind};
+use pintail_wire::link::session_presence::Presence;
+use pintail_wire::{CLIENT_VERSION, Frame, FrameError, Malformed, Message};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use crate::metrics::Why;
+use crate::server::Gateway;
+use crate::sessions::Session;
+use crate::transport::Transport;
+
+/// The most bytes of a `PING`, which all come back.
+const PING_BYTES_MAX: usize = 64;
+
+/// How often a connection is checked for silence; silent twice in a row is silent.
+const IDLE_CHECK: Duration = CLIENT_IDLE_TIMEOUT.checked_div(2).expect("two is not zero");
+
+/// How long to wait before telling the store again that a session is away.
+const DEPARTURE_BACKOFF: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5) };
+
+/// How often the store is told that a session is away before it is left to the session's expiry.
+const DEPARTURE_ATTEMPTS: u32 = 10;
+
+/// Why a connection is refused or cut, for the client.
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+    retry: bool,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry: false }
+    }
+
+    fn later(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { retry: true, ..Self::new(code, message) }
+    }
+
+    fn send(self, outbox: &Outbox) {
+        let error = Error { code: self.code.into(), message: self.message, retry: self.retry };
+        outbox.close_with(kind::ERROR, &[&error.encode_to_vec()]);
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(error: Malformed) -> Self {
+        Self::new(ErrorCode::Malformed, error.to_string())
+    }
+}
+
+impl From<FrameError> for Refusal {
+    fn from(error: FrameError) -> Self {
+        let code = match error {
+            FrameError::TooLarge { .. } => ErrorCode::FrameTooLarge,
+            FrameError::Empty => ErrorCode::Malformed,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// How a connection ended, for the metrics.
+enum End {
+    /// The client closed it, or the network did.
+    Lost,
+    /// It was cut for this reason.
+    Refused(Refusal),
+    LoggedOut,
+    Idle,
+    /// Whoever closed the outbox has said why.
+    ClosedHere,
+}
+
+impl End {
+    const fn why(&self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Refused(_) => "refused",
+            Self::LoggedOut => "logged_out",
+            Self::Idle => "idle",
+            Self::ClosedHere => "closed_here",
+        }
+    }
+}
+
+impl From<ConnectionError> for End {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Frame(error) => Self::Refused(error.into()),
+            ConnectionError::Truncated | ConnectionError::WebSocket(_) => {
+                Self::Refused(Refusal::new(ErrorCode::Malformed, error.to_string()))
+            }
+            ConnectionError::Io(_) | ConnectionError::Stalled => Self::Lost,
+        }
+    }
+}
+
+/// A client's connection, from accept to close. `unauthenticated` is held until the login.
+pub(crate) async fn serve(gateway: Arc<Gateway>, mut transport: Transport, unauthenticated: OwnedSemaphorePermit) {
+    let outbox = Outbox::new(gateway.client_outbox_bytes_max());
+    gateway.metrics.connections.inc();
+    let end = match log_in(&gateway, &mut transport, &outbox).await {
+        Ok(session) => {
+            drop(unauthenticated);
+            let end = converse(&gateway, &mut transport, &session).await;
+            conclude(end, &gateway, &outbox, Some(&session));
+            tokio::join!(transport.finish(&outbox), depart(&gateway, &session));
+            gateway.metrics.connections.dec();
+            return;
+        }
+        Err(end) => end,
+    };
+    conclude(end, &gateway, &outbox, None);
+    transport.finish(&outbox).await;
+    gateway.metrics.connections.dec();
+}
+
+/// Says the last word and counts it.
+fn conclude(end: End, gateway: &Gateway, outbox: &Outbox, session: Option<&Session>) {
+    let why = end.why();
+    gateway.metrics.closed.get_or_create(&Why { why }).inc();
+    match (end, session) {
+        (End::Refused(refusal), _) => {
+            debug!(message = %refusal.message, "a client is refused");
+            refusal.send(outbox);
+        }
+        (End::Idle, Some(session)) => {
+            session.say_goodbye(GoodbyeReason::Idle, "nothing was heard for too long", true);
+        }
+        (End::LoggedOut, Some(session)) => {
+            session.say_goodbye(GoodbyeReason::LoggedOut, "you are logged out", false);
+            session.mark_logged_out();
+        }
+        _ => outbox.close(),
+    }
+}
+
+/// Waits for the login and decides on it.
+async fn log_in(gateway: &Arc<Gateway>, transport: &mut Transport, outbox: &Arc<Outbox>) -> Result<Arc<Session>, End> {
+    let login = tokio::select! {
+        () = gateway.stop.cancelled() => {
+            return Err(End::Refused(Refusal::later(ErrorCode::Unavailable, "this gateway is stopping")));
+        }
+        login = timeout(HANDSHAKE_TIMEOUT, first_login(transport, outbox)) => login,
+    };
+    let login = match login {
+        Ok(login) => login?,
+        Err(_) => {
+            let message = format!("no login within {} s", HANDSHAKE_TIMEOUT.as_secs());
+            return Err(End::Refused(Refusal::new(ErrorCode::LoginTimeout, message)));
+        }
+    };
+    let resumed = !login.resume_token.is_empty();
+    let admitted = admit(gateway, login, outbox).await;
+    let outcome = if admitted.is_ok() { "accepted" } else { "refused" };
+    gateway.metrics.logins.get_or_create(&Why { why: outcome }).inc();
+    let session = admitted.map_err(End::Refused)?;
+    if resumed {
+        gateway.tell_presence(&session, Presence::Back);
+    }
+    Ok(session)
+}
+
+/// The login that must be the first frame, but for pings.
+async fn first_login(transport: &mut Transport, outbox: &Outbox) -> Result<Login, End> {
+    loop {
+        let Some(frame) = transport.recv(outbox).await? else { return Err(End::Lost) };
+        match frame.kind {
+            kind::LOGIN => {
+                return Login::decode(frame.body).map_err(|error| End::Refused(Malformed::from(error).into()));
+            }
+            kind::PING => pong(&frame, outbox).map_err(End::Refused)?,
+            _ => {
+                let message =
+                    format!("the first frame must be a login (kind {}), not kind {}", kind::LOGIN, frame.kind);
+                return Err(End::Refused(Refusal::new(ErrorCode::NotLoggedIn, message)));
+            }
+        }
+    }
+}
+
+/// Checks a login, has the store make it the session's current connection, and welcomes the client.
+async fn admit(gateway: &Gateway, login: Login, outbox: &Arc<Outbox>) -> Result<Arc<Session>, Refusal> {
+    if login.version != CLIENT_VERSION {
+        let message = format!(
+            "protocol version {} is not spoken here; this gateway speaks version {CLIENT_VERSION}",
+            login.version
+        );
+        return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
+    }
+    if gateway.is_full() {
+        return Err(Refusal::later(ErrorCode::Unavailable, "this gateway has as many players as it takes"));
+    }
+    let Some(identity) = gateway.identity() else {
+        return Err(Refusal::later(ErrorCode::Unavailable, "this gateway is not in the cluster yet"));
+    };
+    let (token, mode) = credentials(&login)?;
+    let resumed = matches!(mode, LoginMode::Resume(_));
+    let request = StoreLogin {
+        session: token.session(),
+        token: token.hash(),
+        mode,
+        gateway: identity.slot,
+        incarnation: identity.incarnation,
+    };
+    let (generation, name) = match gateway.store.login(&request).await {
+        Ok(LoginOutcome::Accepted { generation, name }) => (generation, name),
+        Ok(LoginOutcome::Unknown) => {
+            let message = "this session is over: log in without a resume token";
+            return Err(Refusal::new(ErrorCode::BadResumeToken, message));
+        }
+        Ok(LoginOutcome::WrongToken) => {
+            return Err(Refusal::new(ErrorCode::BadResumeToken, "this is not the session's resume token"));
+        }
+        Err(error) => return Err(Refusal::later(ErrorCode::Unavailable, error.to_string())),
+    };
+    let session = Arc::new(Session::new(token.session(), generation, name, token.hash(), outbox.clone()));
+    let welcome = Welcome {
+        session: session.id.0,
+        resume_token: token.to_string(),
+        name: session.name.to_string(),
+        resumed,
+        generation: generation.0,
+        ping_interval_ms: u32::try_from((CLIENT_IDLE_TIMEOUT / 3).as_millis()).unwrap_or(u32::MAX),
+        gateway: identity.slot.to_string(),
+    };
+    // The welcome is queued before anything else can be: the table is what others find the session by.
+    session.push(kind::WELCOME, &welcome);
+    gateway.seat(&session);
+    Ok(session)
+}
+
+fn credentials(login: &Login) -> Result<(ResumeToken, LoginMode), Refusal> {
+    let bad_name = |error: pintail_core::NameError| Refusal::new(ErrorCode::BadName, error.to_string());
+    if login.resume_token.is_empty() {
+        let name = PlayerName::new(&login.name).map_err(bad_name)?;
+        return Ok((ResumeToken::random(), LoginMode::New(name)));
+    }
+    let token = login
+        .resume_token
+        .parse()
+        .map_err(|_| Refusal::new(ErrorCode::BadResumeToken, "the resume token is not one that a gateway gave"))?;
+    let name = if login.name.is_empty() { None } else { Some(PlayerName::new(&login.name).map_err(bad_name)?) };
+    Ok((token, LoginMode::Resume(name)))
+}
+
+/// Takes the client's frames until the connection ends.
+async fn converse(gateway: &Arc<Gateway>, transport: &mut Transport, session: &Arc<Session>) -> End {
+    let idle = sleep(IDLE_CHECK);
+    tokio::pin!(idle);
+    let mut silent = 0;
+    loop {
+        tokio::select! {
+            received = transport.recv(&session.outbox) => {
+                silent = 0;
+                let frame = match received {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) if session.outbox.is_closed() => return End::ClosedHere,
+                    Ok(None) => return End::Lost,
+                    Err(error) => return error.into(),
+                };
+                match take(gateway, session, frame).await {
+                    Ok(Next::Go) => {}
+                    Ok(Next::LogOut) => return End::LoggedOut,
+                    Err(refusal) => return End::Refused(refusal),
+                }
+            }
+            () = &mut idle => {
+                silent += 1;
+                if silent > 2 {
+                    return End::Idle;
+                }
+                idle.as_mut().reset(Instant::now() + IDLE_CHECK);
+            }
+        }
+    }
+}
+
+enum Next {
+    Go,
+    LogOut,
+}
+
+async fn take(gateway: &Arc<Gateway>, session: &Arc<Session>, frame: Frame) -> Result<Next, Refusal> {
+    gateway.metrics.frames_in.inc();
+    match frame.kind {
+        kind::GAME_INPUT if frame.body.len() >= INPUT_HEADER_BYTES => {
+            gateway.carry(session, link_kind::INPUT, &frame.body).await;
+        }
+        kind::GAME_ACK if frame.body.len() == INPUT_HEADER_BYTES - 8 => {
+            gateway.carry(session, link_kind::ACK, &frame.body).await;
+        }
+        kind::GAME_INPUT | kind::GAME_ACK => {
+            return Err(Malformed("it ends inside the game header".to_owned()).into());
+        }
+        kind::PING => pong(&frame, &session.outbox)?,
+        kind::LOBBY_REQUEST => gateway.lobby_request(session, frame.body)?,
+        kind::GAME_ATTACH => {
+            gateway.begin_attach(session, GameAttach::decode(frame.body).map_err(Malformed::from)?);
+        }
+        kind::LOGOUT => return Ok(Next::LogOut),
+        kind::LOGIN => return Err(Refusal::new(ErrorCode::AlreadyLoggedIn, "this connection is logged in already")),
+        other => return Err(Refusal::new(ErrorCode::UnknownKind, format!("there is no frame of kind {other}"))),
+    }
+    Ok(Next::Go)
+}
+
+fn pong(ping: &Frame, outbox: &Outbox) -> Result<(), Refusal> {
+    if ping.body.len() > PING_BYTES_MAX {
+        return Err(Malformed(format!("a ping has at most {PING_BYTES_MAX} bytes")).into());
+    }
+    // A client that sends pings and reads no pongs is cut off by whoever else fills its queue, or by the stall.
+    let _ = outbox.push(kind::PONG, &[&ping.body]);
+    Ok(())
+}
+
+/// The session's connection is over: whoever has to know is told.
+async fn depart(gateway: &Gateway, session: &Session) {
+    Gateway::detach_gone(session);
+    if !gateway.unseat(session) || gateway.stop.is_cancelled() {
+        // A newer connection is here, or the whole gateway leaves, which the store notes for all its sessions at once.
+        return;
+    }
+    gateway.forget_requests(session.id);
+    let presence = if session.is_logged_out() { Presence::Gone } else { Presence::Away };
+    gateway.tell_presence(session, presence);
+    let mut backoff = Backoff::new(DEPARTURE_BACKOFF);
+    while let Err(error) = tell_store(gateway, session).await {
+        if backoff.failures() >= DEPARTURE_ATTEMPTS {
+            debug!(%error, "the store does not know that a session is away; it will expire");
+            return;
+        }
+        let pause = backoff.fail(&mut rand::rng());
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+async fn tell_store(gateway: &Gateway, session: &Session) -> Result<(), StoreError> {
+    if session.is_logged_out() {
+        gateway.store.logout(session.id, session.generation).await.map(drop)
+    } else {
+        gateway.store.session_away(session.id, session.generation).await
+    }
+}

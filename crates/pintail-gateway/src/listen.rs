@@ -1,0 +1,214 @@
+//! Accepts clients: TCP on one port, HTTP (WebSocket, a page for people) on another.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pintail_core::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
+use pintail_net::{TcpConnection, WebSocketConnection};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::client;
+use crate::server::Gateway;
+use crate::transport::Transport;
+
+/// How many bytes one read of a client's connection asks for: inputs are small.
+const CLIENT_READ_BYTES: usize = 4096;
+
+/// How many connections may not be logged in yet. More wait in the kernel's queue, so a flood of strangers costs the
+/// players who are here nothing.
+const UNAUTHENTICATED_MAX: usize = 1024;
+
+/// How long accepting pauses when the process has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where WebSocket clients connect.
+const WEBSOCKET_PATH: &str = "/ws";
+
+type Body = http_body_util::Full<Bytes>;
+
+/// Accepts connections until the gateway stops, then waits until all of them have ended.
+pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, protocol: Protocol) {
+    let connections = TaskTracker::new();
+    let unauthenticated = Arc::new(Semaphore::new(UNAUTHENTICATED_MAX));
+    // The semaphore is never closed.
+    while let Ok(permit) = unauthenticated.clone().acquire_owned().await {
+        let (stream, peer) = tokio::select! {
+            () = gateway.stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "can't accept clients for the moment");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let gateway = gateway.clone();
+        connections.spawn(async move {
+            if let Err(error) = protocol.serve(gateway, stream, permit).await {
+                debug!(%peer, %error, "a client's connection failed");
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Protocol {
+    Tcp,
+    Http,
+}
+
+impl Protocol {
+    async fn serve(self, gateway: Arc<Gateway>, stream: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<()> {
+        match self {
+            Self::Tcp => {
+                let connection = TcpConnection::new(stream, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
+                client::serve(gateway, Transport::Tcp(connection), permit).await;
+            }
+            Self::Http => {
+                if let Some(stream) = serve_http(&gateway, stream).await? {
+                    let connection = WebSocketConnection::new(stream, CLIENT_FRAME_BYTES_MAX)?;
+                    client::serve(gateway, Transport::WebSocket(Box::new(connection)), permit).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers one HTTP request. Returns the stream if it has become a WebSocket.
+async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream) -> io::Result<Option<TcpStream>> {
+    let (upgrades, mut upgrade) = tokio::sync::mpsc::channel(1);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let response = respond(gateway, &request);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // One request a connection, so one upgrade at most.
+            let _ = upgrades.try_send(hyper::upgrade::on(&mut request));
+        }
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let served = tokio::time::timeout(HANDSHAKE_TIMEOUT * 2, connection).await;
+    served.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;
+    let Ok(upgrade) = upgrade.try_recv() else { return Ok(None) };
+    let parts = upgrade.await.map_err(io::Error::other)?.downcast::<TokioIo<TcpStream>>();
+    let parts = parts.map_err(|_| io::Error::other("an upgrade of another stream"))?;
+    if !parts.read_buf.is_empty() {
+        return Err(io::Error::other("the client sent frames before the WebSocket handshake was done"));
+    }
+    Ok(Some(parts.io.into_inner()))
+}
+
+fn respond(gateway: &Gateway, request: &Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+    }
+    match request.uri().path() {
+        WEBSOCKET_PATH => upgrade(request),
+        "/" => page(gateway),
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" if gateway.is_ready() => text(StatusCode::OK, "ready\n"),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        _ => text(StatusCode::NOT_FOUND, "there is no such page\n"),
+    }
+}
+
+/// The WebSocket handshake of RFC 6455, section 4.2.
+fn upgrade(request: &Request<Incoming>) -> Response<Body> {
+    let headers = request.headers();
+    let says = |name: header::HeaderName, word: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    if !says(header::CONNECTION, "upgrade") || !says(header::UPGRADE, "websocket") {
+        return text(StatusCode::UPGRADE_REQUIRED, "this is where WebSocket clients connect\n");
+    }
+    if !says(header::SEC_WEBSOCKET_VERSION, "13") {
+        let mut response = text(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket is spoken here\n");
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return response;
+    }
+    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
+        return text(StatusCode::BAD_REQUEST, "a WebSocket handshake has a Sec-WebSocket-Key\n");
+    };
+    let mut response = text(StatusCode::SWITCHING_PROTOCOLS, "");
+    let answers = response.headers_mut();
+    answers.remove(header::CONTENT_TYPE);
+    answers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    answers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answers.insert(header::SEC_WEBSOCKET_ACCEPT, accept_value(key.as_bytes()));
+    response
+}
+
+fn accept_value(key: &[u8]) -> HeaderValue {
+    use base64::Engine;
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(key);
+    digest.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let accept = base64::engine::general_purpose::STANDARD.encode(digest.finish());
+    HeaderValue::from_str(&accept).expect("base64 is plain ASCII")
+}
+
+fn page(gateway: &Gateway) -> Response<Body> {
+    let slot = gateway.identity().map_or_else(|| "not registered yet".to_owned(), |identity| identity.slot.to_string());
+    let page = format!(
+        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Pintail gateway</title>\n\
+         <h1>Pintail gateway</h1>\n<p>{slot}, {} players connected.</p>\n\
+         <p>WebSocket clients connect to <code>{WEBSOCKET_PATH}</code>; docs/protocol.md says what they speak.</p>\n",
+        gateway.sessions.len()
+    );
+    let mut response = Response::new(page.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Listens for clients.
+pub(crate) fn listen(
+    what: &'static str,
+    setting: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), pintail_net::BindError> {
+    let listener = pintail_net::config::listen(what, setting, address)?;
+    let address =
+        listener.local_addr().map_err(|error| pintail_net::BindError::Other { what, address, setting, error })?;
+    Ok((listener, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_handshake_answers_as_the_rfc_says() {
+        // The example of RFC 6455, section 1.3.
+        assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

@@ -1,0 +1,179 @@
+//! The table of unanswered lobby requests, without IO.
+//!
+//! Requests are idempotent, so one whose lobby server is lost before the answer is sent again through another, and
+//! nobody notices more than a pause. One that finds no lobby server waits for one until its deadline.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pintail_core::limits::{LOBBY_REQUEST_TIMEOUT, LOBBY_REQUESTS_IN_FLIGHT_MAX};
+use pintail_core::{RequestId, SessionId, Slot};
+
+/// A request's place in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RequestKey {
+    pub(crate) session: SessionId,
+    pub(crate) request: RequestId,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// The whole link frame body, ready to be sent again.
+    forward: Bytes,
+    /// Where it was sent; `None` while it waits for a lobby server.
+    lobby: Option<Slot>,
+    deadline: Duration,
+}
+
+/// The unanswered requests of all sessions. Bounded by [`LOBBY_REQUESTS_IN_FLIGHT_MAX`] for each.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pending: BTreeMap<RequestKey, Pending>,
+    /// Those that wait for a lobby server.
+    waiting: BTreeSet<RequestKey>,
+    counts: HashMap<SessionId, usize>,
+}
+
+/// The session has too many unanswered requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Requests {
+    /// Adds a request, which waits to be dispatched. The same request again takes the place of the first.
+    pub(crate) fn add(&mut self, now: Duration, key: RequestKey, forward: Bytes) -> Result<(), TooMany> {
+        if !self.pending.contains_key(&key) {
+            let count = self.counts.entry(key.session).or_default();
+            if *count >= LOBBY_REQUESTS_IN_FLIGHT_MAX {
+                return Err(TooMany);
+            }
+            *count += 1;
+        }
+        self.pending.insert(key, Pending { forward, lobby: None, deadline: now + LOBBY_REQUEST_TIMEOUT });
+        self.waiting.insert(key);
+        Ok(())
+    }
+
+    /// The request is answered. Returns whether it was waiting for that.
+    pub(crate) fn answered(&mut self, key: RequestKey) -> bool {
+        let was_there = self.pending.remove(&key).is_some();
+        if was_there {
+            self.waiting.remove(&key);
+            self.uncount(key.session);
+        }
+        was_there
+    }
+
+    /// The lobby server is lost: its requests wait for another.
+    pub(crate) fn lost(&mut self, lobby: Slot) {
+        for (key, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.lobby == Some(lobby)) {
+            pending.lobby = None;
+            self.waiting.insert(*key);
+        }
+    }
+
+    /// Hands the requests that wait to `send`, which says which lobby server each went to, until it can send no more.
+    /// Returns how many went.
+    pub(crate) fn dispatch(&mut self, mut send: impl FnMut(SessionId, &Bytes) -> Option<Slot>) -> u64 {
+        let mut dispatched = 0;
+        while let Some(&key) = self.waiting.first() {
+            if let Some(pending) = self.pending.get_mut(&key) {
+                let Some(lobby) = send(key.session, &pending.forward) else { break };
+                pending.lobby = Some(lobby);
+                dispatched += 1;
+            }
+            self.waiting.remove(&key);
+        }
+        dispatched
+    }
+
+    /// Takes out what nobody answered in time.
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<RequestKey> {
+        let late = |(key, pending): (&RequestKey, &Pending)| (pending.deadline <= now).then_some(*key);
+        let expired: Vec<_> = self.pending.iter().filter_map(late).collect();
+        for &key in &expired {
+            self.answered(key);
+        }
+        expired
+    }
+
+    /// The session's connection is gone: nobody waits for the answers.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        let first = RequestKey { session, request: RequestId(0) };
+        let last = RequestKey { session, request: RequestId(u64::MAX) };
+        let keys: Vec<_> = self.pending.range(first..=last).map(|(&key, _)| key).collect();
+        for key in keys {
+            self.answered(key);
+        }
+    }
+
+    fn uncount(&mut self, session: SessionId) {
+        if let Some(count) = self.counts.get_mut(&session) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&session);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_core::Kind;
+
+    use super::*;
+
+    const A: Slot = Slot::new(Kind::Lobby, 0);
+    const B: Slot = Slot::new(Kind::Lobby, 1);
+
+    fn key(session: u64, request: u64) -> RequestKey {
+        RequestKey { session: SessionId(session), request: RequestId(request) }
+    }
+
+    #[test]
+    fn requests_of_a_lost_lobby_go_to_another_once() {
+        let mut requests = Requests::default();
+        requests.add(Duration::ZERO, key(1, 1), "one".into()).unwrap();
+        requests.add(Duration::ZERO, key(2, 1), "two".into()).unwrap();
+        assert_eq!(requests.dispatch(|session, _| Some(if session == SessionId(1) { A } else { B })), 2);
+        requests.lost(A);
+        let mut sent = Vec::new();
+        let send = |session, forward: &Bytes| {
+            sent.push((session, forward.clone()));
+            Some(B)
+        };
+        assert_eq!(requests.dispatch(send), 1);
+        assert_eq!(sent, [(SessionId(1), "one".into())]);
+        assert_eq!(requests.dispatch(|_, _| Some(B)), 0);
+        assert!(requests.answered(key(1, 1)));
+        assert!(!requests.answered(key(1, 1)), "a second answer is for nobody");
+    }
+
+    #[test]
+    fn requests_wait_for_a_lobby_and_what_nobody_answers_expires() {
+        let mut requests = Requests::default();
+        requests.add(Duration::ZERO, key(1, 1), "one".into()).unwrap();
+        requests.add(Duration::from_secs(1), key(2, 1), "two".into()).unwrap();
+        assert_eq!(requests.dispatch(|_, _| None), 0);
+        assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT / 2), []);
+        assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT), [key(1, 1)]);
+        assert_eq!(requests.dispatch(|_, _| Some(A)), 1, "the other one still waits");
+        assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT * 2), [key(2, 1)]);
+        assert!(requests.counts.is_empty() && requests.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_session_has_a_bounded_number_and_forgets_them_all() {
+        let mut requests = Requests::default();
+        for request in 0..LOBBY_REQUESTS_IN_FLIGHT_MAX as u64 {
+            requests.add(Duration::ZERO, key(1, request), Bytes::new()).unwrap();
+        }
+        assert_eq!(requests.add(Duration::ZERO, key(1, 99), Bytes::new()), Err(TooMany));
+        assert_eq!(requests.add(Duration::ZERO, key(1, 0), Bytes::new()), Ok(()), "the same one again");
+        requests.add(Duration::ZERO, key(2, 0), Bytes::new()).unwrap();
+        requests.forget(SessionId(1));
+        assert_eq!(requests.counts.len(), 1);
+        assert_eq!(requests.pending.len(), 1);
+        assert_eq!(requests.waiting.len(), 1);
+    }
+}
