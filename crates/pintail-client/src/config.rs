@@ -1,0 +1,112 @@
+//! What a client is told before it connects.
+
+use std::time::Duration;
+
+use pintail_core::limits::{HANDSHAKE_TIMEOUT, SESSION_TTL};
+use pintail_core::{GameId, ResumeToken};
+use pintail_engine::backoff::BackoffPolicy;
+
+use crate::Address;
+
+/// How a [`Client`](crate::Client) connects and behaves. [`ClientConfig::new`] fills in the defaults.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The gateways to try, in this order, over and over.
+    pub addresses: Vec<Address>,
+    /// What the player wants to be called. May be empty when resuming.
+    pub name: String,
+    /// From an earlier [`Client::resume_token`](crate::Client::resume_token): be that session again.
+    pub resume_token: Option<ResumeToken>,
+    /// Whether the client attaches by itself to the game that its room plays. Without it, call
+    /// [`Client::attach`](crate::Client::attach). Default: yes.
+    pub auto_attach: bool,
+    /// How long one connection may take to open, and then again to log in. Default: 5 s.
+    pub handshake_timeout: Duration,
+    /// How long [`Client::connect`](crate::Client::connect) tries before it fails. Default: 10 s.
+    pub connect_timeout: Duration,
+    /// How long a client that was connected tries to come back before it ends. Default: an hour, after which the
+    /// cluster has forgotten the session anyway.
+    pub reconnect_timeout: Duration,
+    /// The wait before each new connection attempt: random, up to a bound that doubles. Default: 200 ms up to 5 s.
+    pub reconnect_backoff: BackoffPolicy,
+    /// How long a lobby call may take, reconnects included. Default: 10 s.
+    pub call_timeout: Duration,
+    /// Send a PING at least this often, if the gateway asks for no shorter interval. A connection on which nothing
+    /// was heard for two intervals counts as lost. Default: 10 s.
+    pub ping_interval: Duration,
+}
+
+impl ClientConfig {
+    /// The defaults, for these gateways and this name.
+    #[must_use]
+    pub fn new(addresses: impl IntoIterator<Item = Address>, name: impl Into<String>) -> Self {
+        Self {
+            addresses: addresses.into_iter().collect(),
+            name: name.into(),
+            resume_token: None,
+            auto_attach: true,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            connect_timeout: Duration::from_secs(10),
+            reconnect_timeout: SESSION_TTL,
+            reconnect_backoff: BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5) },
+            call_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
+        }
+    }
+
+    /// The same, resuming an earlier session.
+    #[must_use]
+    pub fn resuming(mut self, token: ResumeToken) -> Self {
+        self.resume_token = Some(token);
+        self
+    }
+}
+
+/// How soon a stream that a game server dropped is opened again. Takeovers take tenths of a second, so this starts
+/// well below; the bound keeps players of a game that stays away from crowding its gateway.
+pub(crate) const ATTACH_BACKOFF: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(2) };
+
+/// How long an attach may be unanswered before it is sent again.
+pub(crate) const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many reliable messages arrive before one acknowledgement goes out without an input.
+pub(crate) const ACK_AFTER_MESSAGES: u64 = 32;
+
+/// How long an acknowledgement waits for an input to travel with.
+pub(crate) const ACK_DELAY: Duration = Duration::from_millis(100);
+
+/// How often a client in a room asks for it when it hears nothing of it: room events can be lost with their lobby
+/// server. While the stream of the room's game is open, it does not ask.
+pub(crate) const ROOM_REFRESH: Duration = Duration::from_secs(15);
+
+/// How long after a failed question for the room the next one follows, at most.
+pub(crate) const ROOM_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a connection must have been logged in for its loss to start with a short wait again. A gateway that
+/// accepts and falls over at once is met with growing waits.
+pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(5);
+
+/// The shortest and longest ping interval that a gateway can ask for.
+pub(crate) const PING_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(60)];
+
+/// How many events wait for the application. Past it, nothing more is read from the connection.
+pub(crate) const EVENTS_MAX: usize = 256;
+
+/// How many calls and inputs wait for the client's task before their callers do.
+pub(crate) const OPERATIONS_MAX: usize = 32;
+
+/// How long the last frames may take on an orderly close.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What stands in a frame before an input's payload.
+pub(crate) const INPUT_BYTES_MAX: usize =
+    pintail_core::limits::CLIENT_FRAME_BYTES_MAX - pintail_wire::game::INPUT_HEADER_BYTES;
+
+/// The client library's name in the login.
+pub(crate) const CLIENT_VERSION_NAME: &str = concat!("pintail-client/", env!("CARGO_PKG_VERSION"));
+
+/// The game that a room's round is.
+pub(crate) const fn game_id(room: u64, round: u32) -> GameId {
+    GameId { room: pintail_core::RoomId(room), round: pintail_core::Round(round) }
+}
