@@ -82,6 +82,20 @@ random_id! {
     RoomId, "a room id (16 hexadecimal digits)"
 }
 
+impl RoomId {
+    /// The id of the room that this request of this session creates: the same request again is the same room.
+    #[must_use]
+    pub fn derived(session: SessionId, request: RequestId) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(b"pintail room");
+        context.update(&session.0.to_be_bytes());
+        context.update(&request.0.to_be_bytes());
+        let digest = context.finish();
+        let (first, _) = digest.as_ref().split_first_chunk::<8>().expect("SHA-256 has 32 bytes");
+        Self(u64::from_be_bytes(*first))
+    }
+}
+
 /// A number that counts something, with a type of its own so that two can't be swapped.
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -201,6 +215,14 @@ mod tests {
         assert_eq!(id.to_string(), "0123456789abcdef-7");
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(GameId::from_bytes(id.to_bytes()), id);
+    }
+
+    #[test]
+    fn a_derived_room_is_the_same_for_the_same_request_only() {
+        let room = RoomId::derived(SessionId(1), RequestId(2));
+        assert_eq!(room, RoomId::derived(SessionId(1), RequestId(2)));
+        assert_ne!(room, RoomId::derived(SessionId(2), RequestId(1)));
+        assert_ne!(room, RoomId::derived(SessionId(1), RequestId(3)));
     }
 
     #[test]

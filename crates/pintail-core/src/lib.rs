@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`server`] | a server's kind, slot, incarnation, status and endpoint |
 //! | [`id`] | sessions, rooms, games, and the numbers that order what happens in them |
+//! | [`outcome`] | how a game ended |
 //! | [`name`] | names that people chose, checked once: players, rooms, game types |
 //! | [`secret`] | the cluster secret and resume tokens, and the proofs made with them |
 //! | [`catalog`] | which game types a server knows, and how it checks their settings |
@@ -15,6 +16,7 @@ pub mod fault;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod outcome;
 pub mod secret;
 pub mod server;
 
@@ -22,5 +24,6 @@ pub use catalog::{Durability, GameCatalog, GameTypeInfo};
 pub use fault::{Fault, Retry};
 pub use id::{Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
 pub use name::{GameType, NameError, PlayerName, RoomName};
+pub use outcome::{EndOutcome, EndReason};
 pub use secret::{ClusterSecret, ResumeToken, TokenHash};
 pub use server::{Endpoint, Incarnation, Kind, Slot, Status};

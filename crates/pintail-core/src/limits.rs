@@ -89,3 +89,6 @@ pub const ROOM_AWAY_GRACE: Duration = Duration::from_secs(30);
 
 /// How long the outcome of a game can be read after its end.
 pub const GAME_RECORD_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How many notices wait for a subscriber of the store that does not read; past it, it is told to scan instead.
+pub const SUBSCRIPTION_NOTICES_MAX: usize = 1024;

@@ -97,6 +97,20 @@ impl<T: Copy> Outgoing<T> {
         self.unacked_bytes = 0;
     }
 
+    /// Goes on after a number that an earlier life of this sender gave out, as a restarted client must. Only a stream on
+    /// which nothing was sent can; on any other it changes nothing.
+    pub fn resume_after(&mut self, sent: Seq) {
+        if self.sent == Seq(0) {
+            self.sent = sent;
+        }
+    }
+
+    /// How many bytes are kept.
+    #[must_use]
+    pub const fn unacked_bytes(&self) -> usize {
+        self.unacked_bytes
+    }
+
     /// The last number given out.
     #[must_use]
     pub const fn sent(&self) -> Seq {
@@ -214,6 +228,17 @@ mod tests {
         assert_eq!(outgoing.push((), large), Err(Full));
         outgoing.abandon();
         assert_eq!(outgoing.first_unacked(), Seq(3));
+    }
+
+    #[test]
+    fn a_restarted_sender_goes_on_where_it_was() {
+        let mut outgoing = Outgoing::new();
+        outgoing.resume_after(Seq(57));
+        assert!(outgoing.is_settled());
+        assert_eq!(outgoing.push((), payload(1)), Ok(Seq(58)));
+        outgoing.resume_after(Seq(90));
+        assert_eq!(outgoing.sent(), Seq(58));
+        assert_eq!(outgoing.acknowledge(Seq(58)), Ok(()));
     }
 
     #[test]

@@ -1,1 +1,0 @@
-//! What a lobby request does to a room.

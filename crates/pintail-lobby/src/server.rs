@@ -1,0 +1,181 @@
+//! Binds, registers, runs, stops in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pintail_core::limits::{LEASE_RENEWAL, ROOM_AWAY_GRACE};
+use pintail_core::{Endpoint, GameCatalog, Incarnation, Kind, Status};
+use pintail_net::admin::{Admin, AdminState};
+use pintail_net::connection::CLOSE_TIMEOUT;
+use pintail_net::{LinkEvent, LinkListener, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address};
+use pintail_store::{Announcement, SharedStore};
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::dispatch::{Condition, Dispatch};
+use crate::lobby::Lobby;
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::sweep::Sweep;
+
+/// How many link events may wait for the loop; then the links themselves wait, and with them the gateways' writes.
+const LINK_EVENTS_MAX: usize = 1024;
+
+/// What a lobby server is told.
+#[derive(Debug, Clone)]
+pub struct LobbyConfig {
+    /// What every server is told.
+    pub server: ServerConfig,
+    /// How many rooms it says it takes. Operators read it; any lobby server serves any room.
+    pub capacity: u32,
+    /// The games that rooms may be for.
+    pub catalog: Arc<GameCatalog>,
+    /// How long a member who lost the connection keeps the place in a room.
+    pub away_grace: Duration,
+}
+
+impl LobbyConfig {
+    /// The capacity of a server that does not say.
+    pub const CAPACITY_DEFAULT: u32 = 10_000;
+
+    /// A configuration with the default limits.
+    #[must_use]
+    pub fn new(server: ServerConfig, catalog: Arc<GameCatalog>) -> Self {
+        Self { server, capacity: Self::CAPACITY_DEFAULT, catalog, away_grace: ROOM_AWAY_GRACE }
+    }
+}
+
+/// A lobby server that listens and is not yet registered.
+pub struct LobbyServer {
+    config: LobbyConfig,
+    store: SharedStore,
+    listener: LinkListener,
+    admin: Option<Admin>,
+    endpoint: Endpoint,
+}
+
+impl std::fmt::Debug for LobbyServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LobbyServer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl LobbyServer {
+    /// Takes the ports.
+    ///
+    /// # Errors
+    /// If a port can't be had, or no address is found to tell the others.
+    pub async fn bind(config: LobbyConfig, store: SharedStore) -> Result<Self, RoleError> {
+        let listener = LinkListener::bind(config.server.listen).await?;
+        let admin = match config.server.admin {
+            Some(listen) => Some(Admin::bind(listen).await?),
+            None => None,
+        };
+        let endpoint = address::advertised(listener.local_addr(), config.server.advertise)?;
+        Ok(Self { config, store, listener, admin, endpoint })
+    }
+
+    /// Where it listens for links.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Where the others are told to reach it.
+    #[must_use]
+    pub const fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// Where the admin port listens, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+    }
+
+    /// Serves until `stop`; then finishes the requests in flight, leaves the registry, and closes its links.
+    /// Dropping the future ends it at once, as a crash would.
+    ///
+    /// # Errors
+    /// If a newer server has taken its place, or a part of it failed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
+        info!(listen = %self.local_addr(), endpoint = %self.endpoint, "lobby listening");
+        let announcement = self.announcement();
+        let condition = Arc::new(Condition::default());
+        let mut metrics = Registry::default();
+        let own_metrics = Metrics::new(&mut metrics);
+        let membership =
+            MembershipConfig { announcement, cluster: self.config.server.cluster.clone(), renewal: LEASE_RENEWAL };
+        let vitals = {
+            let condition = condition.clone();
+            move || Vitals { status: status(&condition), players: 0 }
+        };
+        let (membership, mut members) = Membership::start(self.store.clone(), membership, vitals);
+        let lobby = Arc::new(Lobby {
+            store: self.store,
+            catalog: self.config.catalog,
+            router: Router::default(),
+            metrics: own_metrics,
+            identity: membership.identity(),
+            away_grace: self.config.away_grace,
+        });
+
+        let (events, mut links) = mpsc::channel(LINK_EVENTS_MAX);
+        let close = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.listener.serve(self.config.server.secret, membership.identity(), events, close.clone()));
+        if let Some(admin) = self.admin {
+            let state = AdminState { ready: condition.ready.clone(), metrics: Arc::new(metrics) };
+            tasks.spawn(admin.serve(state, close.clone()));
+        }
+        let mut sweep = JoinSet::new();
+        sweep.spawn(Sweep::new(lobby.clone()).run());
+        let ended = Dispatch::new(lobby, condition).run(&mut links, &mut members, &stop).await;
+        sweep.shutdown().await;
+        members.close();
+        membership.leave().await;
+        close.cancel();
+        close_links(links, tasks).await;
+        info!("lobby stopped");
+        ended
+    }
+
+    fn announcement(&self) -> Announcement {
+        Announcement {
+            kind: Kind::Lobby,
+            endpoint: self.endpoint,
+            incarnation: Incarnation::random(),
+            capacity: self.config.capacity,
+            game_types: Vec::new(),
+            version: self.config.server.version.clone(),
+            admin_port: self.admin_addr().map(|address| address.port()),
+            http_port: None,
+        }
+    }
+}
+
+fn status(condition: &Condition) -> Status {
+    if condition.stopping.load(Ordering::Relaxed) {
+        Status::Unused
+    } else if condition.congested.load(Ordering::Relaxed) {
+        Status::Congested
+    } else {
+        Status::Smooth
+    }
+}
+
+/// Waits for the links to say goodbye and close. What still arrives is left to other lobby servers.
+async fn close_links(mut links: mpsc::Receiver<LinkEvent>, mut tasks: JoinSet<()>) {
+    let closed = async { while tasks.join_next().await.is_some() {} };
+    let discard = async { while links.recv().await.is_some() {} };
+    // Each link takes at most its own closing time; an admin connection that is kept open may take forever.
+    if timeout(CLOSE_TIMEOUT * 2, async { tokio::join!(closed, discard) }).await.is_err() {
+        warn!("some connections did not close in time");
+    }
+}

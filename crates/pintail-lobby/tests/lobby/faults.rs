@@ -1,0 +1,175 @@
+//! A store that misbehaves on demand, in front of one that works.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pintail_core::{EndOutcome, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot};
+use pintail_store::{
+    Announcement, CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Heartbeat, HeartbeatOutcome, Letter,
+    Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, Result, RoomChange, RoomDocument, RoomPage,
+    Rooms, ScanEntry, Sessions, StoreError, Subscription,
+};
+
+/// How long a slow change takes.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// No room can be read or changed.
+    RoomsUnavailable,
+    /// Whoever commits a start hears nothing any more.
+    SilentAfterStart,
+    /// Changes of rooms take a while.
+    SlowCommits,
+    /// Rooms can't be read, and nobody says so.
+    RoomsSilent,
+    /// Games are not known, as in a store that came back without them.
+    GamesForgotten,
+}
+
+pub(crate) struct FaultyStore {
+    inner: Arc<EmbeddedStore>,
+    fault: Mutex<Fault>,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: Arc<EmbeddedStore>) -> Arc<Self> {
+        Arc::new(Self { inner, fault: Mutex::new(Fault::None) })
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        *self.fault.lock().unwrap() == fault
+    }
+
+    async fn check(&self) -> Result<()> {
+        if self.is(Fault::RoomsSilent) {
+            std::future::pending::<()>().await;
+        }
+        if self.is(Fault::RoomsUnavailable) { Err(StoreError::Unavailable("on demand".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Rooms for FaultyStore {
+    async fn commit_room(&self, change: &RoomChange) -> Result<CommitOutcome> {
+        self.check().await?;
+        if self.is(Fault::SlowCommits) {
+            tokio::time::sleep(SLOW).await;
+        }
+        let outcome = self.inner.commit_room(change).await;
+        let starts = change.to.as_ref().is_some_and(|to| to.labels.iter().any(|label| label == "starting"));
+        if starts && self.is(Fault::SilentAfterStart) {
+            std::future::pending::<()>().await;
+        }
+        outcome
+    }
+    async fn room(&self, id: RoomId) -> Result<Option<RoomDocument>> {
+        self.check().await?;
+        self.inner.room(id).await
+    }
+    async fn room_of(&self, session: SessionId) -> Result<Option<RoomDocument>> {
+        self.check().await?;
+        self.inner.room_of(session).await
+    }
+    async fn room_by_invite(&self, invite: &str) -> Result<Option<RoomDocument>> {
+        self.check().await?;
+        self.inner.room_by_invite(invite).await
+    }
+    async fn rooms_labelled(&self, label: &str, page: Option<&str>, limit: u32) -> Result<RoomPage> {
+        self.check().await?;
+        self.inner.rooms_labelled(label, page, limit).await
+    }
+    async fn touch_room(&self, id: RoomId) -> Result<()> {
+        self.inner.touch_room(id).await
+    }
+}
+
+#[async_trait]
+impl Mail for FaultyStore {
+    fn subscribe(&self, mailbox: Option<Slot>) -> Subscription {
+        self.inner.subscribe(mailbox)
+    }
+    async fn send(&self, to: Slot, letter: Letter) -> Result<()> {
+        self.inner.send(to, letter).await
+    }
+}
+
+#[async_trait]
+impl Games for FaultyStore {
+    async fn place(&self, order: &GameOrder) -> Result<PlaceOutcome> {
+        self.inner.place(order).await
+    }
+    async fn game(&self, id: GameId) -> Result<Option<GameRecord>> {
+        if self.is(Fault::GamesForgotten) {
+            return Ok(None);
+        }
+        self.inner.game(id).await
+    }
+    async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>> {
+        self.inner.hosted(slot, incarnation).await
+    }
+    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool> {
+        self.inner.restore_game(order, owner).await
+    }
+    async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool> {
+        self.inner.end_game(id, owner, outcome).await
+    }
+    async fn unsettled_games(&self, min_age_ms: u64, limit: u32) -> Result<Vec<GameId>> {
+        self.inner.unsettled_games(min_age_ms, limit).await
+    }
+    async fn settle_game(&self, id: GameId) -> Result<()> {
+        self.inner.settle_game(id).await
+    }
+    async fn sweep_orphans(&self, limit: u32) -> Result<u32> {
+        self.inner.sweep_orphans(limit).await
+    }
+}
+
+#[async_trait]
+impl Sessions for FaultyStore {
+    async fn login(&self, login: &Login) -> Result<LoginOutcome> {
+        self.inner.login(login).await
+    }
+    async fn session_away(&self, session: SessionId, generation: Generation) -> Result<()> {
+        self.inner.session_away(session, generation).await
+    }
+    async fn logout(&self, session: SessionId, generation: Generation) -> Result<bool> {
+        self.inner.logout(session, generation).await
+    }
+    async fn refresh_sessions(&self, sessions: &[(SessionId, Generation)]) -> Result<Vec<SessionId>> {
+        self.inner.refresh_sessions(sessions).await
+    }
+    async fn sessions_away(&self, min_age_ms: u64, limit: u32) -> Result<Vec<SessionId>> {
+        self.inner.sessions_away(min_age_ms, limit).await
+    }
+    async fn settle_away(&self, session: SessionId) -> Result<()> {
+        self.inner.settle_away(session).await
+    }
+}
+
+#[async_trait]
+impl Registry for FaultyStore {
+    async fn register(&self, announcement: &Announcement) -> Result<Registration> {
+        self.inner.register(announcement).await
+    }
+    async fn heartbeat(&self, slot: Slot, incarnation: Incarnation, heartbeat: &Heartbeat) -> Result<HeartbeatOutcome> {
+        self.inner.heartbeat(slot, incarnation, heartbeat).await
+    }
+    async fn deregister(&self, slot: Slot, incarnation: Incarnation) -> Result<()> {
+        self.inner.deregister(slot, incarnation).await
+    }
+    async fn scan(&self, kind: Kind) -> Result<Vec<ScanEntry>> {
+        self.inner.scan(kind).await
+    }
+    async fn reap(&self) -> Result<Vec<Slot>> {
+        self.inner.reap().await
+    }
+}
