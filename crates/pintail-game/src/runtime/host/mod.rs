@@ -1,0 +1,319 @@
+//! All games of one server: finds the game that an event is for, and the time of the next one.
+
+mod frames;
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use pintail_core::limits::ROOM_PLAYERS_MAX;
+use pintail_core::{GameId, Incarnation, SessionId, Slot};
+use pintail_net::LinkId;
+use pintail_store::{GameOrder, GameRecord, Owner};
+use pintail_wire::Frame;
+use pintail_wire::client::{GameDetachReason, GameDetached};
+use pintail_wire::link::Attach;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tracing::{debug, warn};
+
+use super::Now;
+use super::effects::{Command, Delivery, Effects};
+use super::running::RunningGame;
+use crate::limits::LOADS_MAX;
+use crate::types::GameTypes;
+
+/// The store could not be asked, or did not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreFailed;
+
+/// What a store call came to.
+pub type Answer<T> = Result<T, StoreFailed>;
+
+/// Something that happens to a game server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostEvent {
+    /// The server is registered in this slot.
+    Joined(Slot),
+    /// A frame arrived on a link.
+    Frame(LinkId, Frame),
+    /// A link is gone, or is too slow to be of use.
+    LinkClosed(LinkId),
+    /// A letter: the game was placed here.
+    Placed(GameId),
+    /// A letter: the player left the room.
+    PlayerLeft(GameId, SessionId),
+    /// A scan of the store: the games that this server should be running, as asked at that time.
+    Hosted {
+        /// The games that have not ended as far as the store knows.
+        games: Vec<GameId>,
+        /// When the store was asked.
+        asked: Now,
+    },
+    /// Answers [`Command::Load`].
+    Loaded(GameId, Answer<Option<GameRecord>>),
+    /// Answers [`Command::End`]: whether the game is over with this owner.
+    EndAnswered(GameId, Answer<bool>),
+    /// Answers [`Command::Restore`]: whether the game is this owner's.
+    Restored(GameId, Owner, Answer<bool>),
+    /// Ends every game: the server stops.
+    Stop,
+}
+
+/// The games of one server, as a state machine: [`handle`](Self::handle) takes what happens, and
+/// [`advance`](Self::advance) does what is due once everything that was waiting has been taken.
+#[derive(Debug)]
+pub struct GameHost {
+    types: Arc<GameTypes>,
+    incarnation: Incarnation,
+    /// Where the server is registered; None before it first is.
+    slot: Option<Slot>,
+    games: HashMap<GameId, RunningGame>,
+    /// The game that a session attached to last. The game itself knows whether it still is.
+    sessions: HashMap<SessionId, GameId>,
+    /// Games on their way from the store, with the attaches that wait for them.
+    loads: HashMap<GameId, Vec<(LinkId, Attach)>>,
+    timers: BTreeSet<(Now, GameId)>,
+    /// Games that something happened to since the last [`advance`](Self::advance).
+    touched: HashSet<GameId>,
+    rng: SmallRng,
+    stopping: bool,
+}
+
+impl GameHost {
+    /// A host without games. `seed` decides how long it waits before it tells the store again, and nothing else.
+    #[must_use]
+    pub fn new(types: Arc<GameTypes>, incarnation: Incarnation, seed: u64) -> Self {
+        Self {
+            types,
+            incarnation,
+            slot: None,
+            games: HashMap::new(),
+            sessions: HashMap::new(),
+            loads: HashMap::new(),
+            timers: BTreeSet::new(),
+            touched: HashSet::new(),
+            rng: SmallRng::seed_from_u64(seed),
+            stopping: false,
+        }
+    }
+
+    /// Takes an event. Event-driven games step at the next [`advance`](Self::advance), so that everything that
+    /// arrived together is one step.
+    pub fn handle(&mut self, now: Now, event: HostEvent, fx: &mut Effects) {
+        match event {
+            HostEvent::Joined(slot) => self.slot = Some(slot),
+            HostEvent::Frame(link, frame) => self.handle_frame(now, link, frame, fx),
+            HostEvent::LinkClosed(link) => self.close_link(now, link),
+            HostEvent::Placed(id) => self.load(id, fx),
+            HostEvent::PlayerLeft(id, session) => {
+                if let Some(game) = self.touch(id) {
+                    game.leave(session, fx);
+                }
+            }
+            HostEvent::Hosted { games, asked } => self.compare(games, asked, fx),
+            HostEvent::Loaded(id, answer) => self.loaded(now, id, answer, fx),
+            HostEvent::EndAnswered(id, answer) => {
+                self.touched.insert(id);
+                if let Some(game) = self.games.get_mut(&id) {
+                    game.end_answered(now, answer.ok(), &mut self.rng);
+                }
+            }
+            HostEvent::Restored(id, owner, answer) => self.restored(id, owner, answer, fx),
+            HostEvent::Stop => self.stop(now, fx),
+        }
+    }
+
+    /// Does what is due at this time, in every game.
+    pub fn advance(&mut self, now: Now, fx: &mut Effects) {
+        let mut due: Vec<_> = self.touched.drain().collect();
+        // Sets have no order of their own, and what happens here should not depend on chance.
+        due.sort_unstable();
+        let touched = due.len();
+        due.extend(self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id));
+        for (index, id) in due.iter().enumerate() {
+            let Some(game) = self.games.get_mut(id) else { continue };
+            if index < touched || game.due().is_some_and(|at| at <= now) {
+                game.advance(now, fx);
+            }
+            if game.is_over(now) {
+                self.forget(*id);
+            } else {
+                self.reschedule(*id);
+            }
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do: at once if something happened since the last one.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Now> {
+        if self.touched.is_empty() { self.timers.first().map(|(at, _)| *at) } else { Some(Now::default()) }
+    }
+
+    /// How many games go on.
+    #[must_use]
+    pub fn live_games(&self) -> usize {
+        self.games.values().filter(|game| game.is_live()).count()
+    }
+
+    /// Whether every game is over, the store knows it, and those players have heard it who are attached.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.games.values().all(RunningGame::is_flushed)
+    }
+
+    /// How many players are attached.
+    #[must_use]
+    pub fn attached_players(&self) -> usize {
+        self.games.values().map(RunningGame::attached_count).sum()
+    }
+
+    /// An attach to a game that is not here (yet) waits for what the store says of it.
+    fn park(&mut self, id: GameId, link: LinkId, attach: Attach, fx: &mut Effects) {
+        self.load(id, fx);
+        let parked = self.loads.get_mut(&id);
+        match parked.filter(|parked| parked.len() < ROOM_PLAYERS_MAX as usize) {
+            Some(parked) => {
+                parked.retain(|(_, other)| other.session != attach.session);
+                parked.push((link, attach));
+            }
+            None => deny(link, &attach, GameDetachReason::ServerUnreachable, "the game's server is busy", true, fx),
+        }
+    }
+
+    fn load(&mut self, id: GameId, fx: &mut Effects) {
+        if self.games.contains_key(&id) || self.loads.len() >= LOADS_MAX {
+            return;
+        }
+        if let Entry::Vacant(load) = self.loads.entry(id) {
+            load.insert(Vec::new());
+            fx.push(Command::Load(id));
+        }
+    }
+
+    fn loaded(&mut self, now: Now, id: GameId, answer: Answer<Option<GameRecord>>, fx: &mut Effects) {
+        let Some(parked) = self.loads.remove(&id) else { return };
+        let refusal = match answer {
+            Err(StoreFailed) => Some((GameDetachReason::ServerUnreachable, "the store can't be reached", true)),
+            Ok(None) => Some((GameDetachReason::NoSuchGame, "there is no such game", false)),
+            Ok(Some(GameRecord { outcome: Some(_), .. })) => {
+                Some((GameDetachReason::NoSuchGame, "the game is over", false))
+            }
+            Ok(Some(record)) if record.owner.incarnation != self.incarnation => {
+                Some((GameDetachReason::ServerUnreachable, "the game is run by another server", true))
+            }
+            Ok(Some(record)) => {
+                self.start(now, record.order, record.owner, fx);
+                None
+            }
+        };
+        for (link, attach) in parked {
+            match refusal {
+                Some((reason, message, retry)) => deny(link, &attach, reason, message, retry, fx),
+                None => self.attach(now, link, attach, fx),
+            }
+        }
+    }
+
+    fn start(&mut self, now: Now, order: GameOrder, owner: Owner, fx: &mut Effects) {
+        let id = order.id;
+        if self.games.contains_key(&id) {
+            return;
+        }
+        let mut game = RunningGame::start(now, &self.types, order, owner, fx);
+        if self.stopping {
+            game.stop(now, fx);
+        }
+        self.games.insert(id, game);
+        self.touched.insert(id);
+    }
+
+    fn close_link(&mut self, now: Now, link: LinkId) {
+        for parked in self.loads.values_mut() {
+            parked.retain(|(other, _)| *other != link);
+        }
+        for (id, game) in &mut self.games {
+            if game.close_link(now, link) {
+                self.touched.insert(*id);
+            }
+        }
+    }
+
+    /// Loads what should run here and does not; puts back what runs here and the store lost.
+    fn compare(&mut self, hosted: Vec<GameId>, asked: Now, fx: &mut Effects) {
+        for id in &hosted {
+            self.load(*id, fx);
+        }
+        let Some(slot) = self.slot else { return };
+        let hosted: HashSet<_> = hosted.into_iter().collect();
+        for (id, game) in &self.games {
+            // A game that began after the question can't be in the answer.
+            if game.is_live() && game.created < asked && !hosted.contains(id) {
+                let owner = Owner { slot, ..game.owner };
+                fx.push(Command::Restore { order: game.order().clone(), owner });
+            }
+        }
+    }
+
+    fn restored(&mut self, id: GameId, owner: Owner, answer: Answer<bool>, fx: &mut Effects) {
+        let Some(game) = self.games.get_mut(&id).filter(|game| game.is_live()) else { return };
+        match answer {
+            Ok(true) => game.owner = owner,
+            Ok(false) => {
+                warn!(game = %id, "the store says that the game is not ours; it is dropped");
+                game.disown(fx);
+                self.forget(id);
+            }
+            // The next scan asks again.
+            Err(StoreFailed) => debug!(game = %id, "the game could not be put back into the store"),
+        }
+    }
+
+    fn stop(&mut self, now: Now, fx: &mut Effects) {
+        self.stopping = true;
+        for (id, game) in &mut self.games {
+            game.stop(now, fx);
+            self.touched.insert(*id);
+        }
+    }
+
+    fn touch(&mut self, id: GameId) -> Option<&mut RunningGame> {
+        let game = self.games.get_mut(&id)?;
+        self.touched.insert(id);
+        Some(game)
+    }
+
+    fn reschedule(&mut self, id: GameId) {
+        let Some(game) = self.games.get_mut(&id) else { return };
+        let due = game.due();
+        if due != game.timer {
+            if let Some(former) = game.timer {
+                self.timers.remove(&(former, id));
+            }
+            if let Some(due) = due {
+                self.timers.insert((due, id));
+            }
+            game.timer = due;
+        }
+    }
+
+    fn forget(&mut self, id: GameId) {
+        let Some(game) = self.games.remove(&id) else { return };
+        if let Some(timer) = game.timer {
+            self.timers.remove(&(timer, id));
+        }
+        for session in game.sessions() {
+            if let Entry::Occupied(entry) = self.sessions.entry(session)
+                && *entry.get() == id
+            {
+                entry.remove();
+            }
+        }
+    }
+}
+
+fn deny(link: LinkId, attach: &Attach, reason: GameDetachReason, message: &str, retry: bool, fx: &mut Effects) {
+    let (room, round) = (attach.room, attach.round);
+    let notice = GameDetached { room, round, reason: reason.into(), message: message.to_owned(), retry };
+    fx.deliver(link, Delivery::detached(SessionId(attach.session), &notice));
+}

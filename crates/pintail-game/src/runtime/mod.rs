@@ -1,0 +1,60 @@
+//! The games of one server, decided without IO: no clock, no socket, no store.
+//!
+//! ```text
+//!  frames, letters, answers of the store        deliveries, calls to the store
+//!        │                                                  ▲
+//!        ▼                                                  │
+//!  host ──▶ running game ──▶ turn (handlers of the game) ──▶ commit gate ──▶ effects
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `host` | all games of a server: finds the game that an event is for, and the time of the next one |
+//! | `running` | one game: when it steps, what becomes of its messages, how it ends |
+//! | `seat` | one player's end of the session stream, and what happens when the connection is lost |
+//! | `schedule` | when a game steps next, and what time it is in the game |
+//! | `ending` | what is left to do for a game that is over |
+//! | `turn` | what a step consumes and produces |
+//! | `gate` | where a step's messages wait until its inputs are safe |
+//! | `contain` | what keeps a panic of game code inside its game |
+//! | `effects` | what the shell around the host has to do |
+
+pub(crate) mod contain;
+pub mod effects;
+pub(crate) mod ending;
+pub(crate) mod gate;
+pub mod host;
+pub(crate) mod running;
+pub(crate) mod schedule;
+pub(crate) mod seat;
+pub(crate) mod turn;
+
+pub use effects::{Command, Delivery, Effects, Stats};
+pub use host::{GameHost, HostEvent};
+pub(crate) use turn::{Batch, Emission, Event, Recipients, Turn, Urgency};
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// A moment, as the time since the host began. The shell reads it off a monotonic clock; tests make it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Now(pub Duration);
+
+impl Now {
+    /// How long ago `earlier` was; nothing if it is yet to come.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Now {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What a step produced, on its way through the gate to the players.
+
+use bytes::Bytes;
+use pintail_core::{Seq, Step};
+use pintail_net::LinkId;
+use pintail_wire::{game, kind};
+
+use super::RunningGame;
+use crate::api::Player;
+use crate::runtime::seat::{Seat, Sent, Tag};
+use crate::runtime::{Command, Delivery, Effects, Emission, Now, Recipients, Urgency};
+
+/// What a step produced, as it waits at the gate.
+#[derive(Debug)]
+pub(super) struct Produced {
+    /// The last input of each player that the step, or one before, consumed.
+    pub(super) consumed: Vec<(Player, Seq)>,
+    pub(super) messages: Vec<Message>,
+    /// Whether the step was the last.
+    pub(super) ends: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Reliable { client_kind: u8, to: Vec<(Player, Seq)>, payload: Bytes },
+    State { to: Recipients, payload: Bytes },
+}
+
+impl RunningGame {
+    pub(super) fn number(&mut self, emission: Emission, step: Step, overflowed: &mut Vec<Player>) -> Message {
+        let Emission { urgency, to, payload } = emission;
+        match urgency {
+            Urgency::State => Message::State { to, payload },
+            Urgency::Reliable => {
+                let tag = Tag { step, client_kind: kind::client::GAME_MESSAGE };
+                self.number_for(to, tag, &payload, overflowed)
+            }
+        }
+    }
+
+    pub(super) fn number_for(
+        &mut self,
+        to: Recipients,
+        tag: Tag,
+        payload: &Bytes,
+        overflowed: &mut Vec<Player>,
+    ) -> Message {
+        let mut numbered = Vec::new();
+        for (player, seat) in Player::seats(self.seats.len()).zip(&mut self.seats) {
+            if seat.gone || !to.include(player) {
+                continue;
+            }
+            let (seq, sent) = seat.send(tag, payload.clone());
+            numbered.push((player, seq));
+            if sent == Sent::Overflowed {
+                overflowed.push(player);
+            }
+        }
+        Message::Reliable { client_kind: tag.client_kind, to: numbered, payload: payload.clone() }
+    }
+
+    pub(super) fn release(&mut self, now: Now, fx: &mut Effects) {
+        while let Some((step, produced)) = self.gate.release() {
+            for (player, seq) in produced.consumed {
+                let seat = &mut self.seats[player.index()];
+                seat.acknowledge(seq, now);
+                if let Some(due) = seat.ack_due() {
+                    self.note_due(due);
+                }
+            }
+            for message in produced.messages {
+                self.deliver(step, message, fx);
+            }
+            if produced.ends
+                && let Some(ending) = &self.ending
+            {
+                fx.push(Command::End { id: self.order.id, owner: self.owner, outcome: ending.outcome.clone() });
+            }
+        }
+    }
+
+    /// Sends a message to those who are attached: one frame for all players of a gateway.
+    fn deliver(&mut self, step: Step, message: Message, fx: &mut Effects) {
+        let header = game::shared_header(self.order.id, step);
+        let mut by_link: Vec<(LinkId, Delivery)> = Vec::new();
+        let mut add = |seat: &mut Seat, client_kind, seq: Option<Seq>, payload: &Bytes| {
+            let Some(link) = seat.link else { return };
+            let ack = seat.tell();
+            let index = by_link.iter().position(|(other, _)| *other == link).unwrap_or_else(|| {
+                by_link.push((link, Delivery::new(client_kind, &header, payload.clone())));
+                by_link.len() - 1
+            });
+            let delivery = &mut by_link[index].1;
+            match seq {
+                Some(seq) => delivery.add(seat.session, &game::Reliable::head(seq, ack)),
+                None => delivery.add(seat.session, &game::State::head(ack)),
+            }
+        };
+        match message {
+            Message::Reliable { client_kind, to, payload } => {
+                for (player, seq) in to {
+                    let seat = &mut self.seats[player.index()];
+                    // What was given up or acknowledged while it waited at the gate is of no more use.
+                    if seat.outgoing.first_unacked() <= seq {
+                        add(seat, client_kind, Some(seq), &payload);
+                    }
+                }
+            }
+            Message::State { to, payload } => {
+                for (player, seat) in Player::seats(self.seats.len()).zip(&mut self.seats) {
+                    if to.include(player) {
+                        add(seat, kind::client::GAME_STATE, None, &payload);
+                    }
+                }
+            }
+        }
+        for (link, delivery) in by_link {
+            fx.deliver(link, delivery);
+        }
+    }
+}

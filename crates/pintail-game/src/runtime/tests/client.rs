@@ -1,0 +1,88 @@
+//! A client of the stories.
+
+use bytes::Bytes;
+use pintail_core::{GameId, Generation, Seq};
+use pintail_engine::stream::{Arrival, Incoming, Outgoing};
+use pintail_net::LinkId;
+use pintail_wire::client::{GameAttached, GameDetachReason, GameDetached, GameEndReason, GameEnded};
+use pintail_wire::{Message as _, game, kind};
+
+/// What a client was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
+    Attached { received: u64, next: u64 },
+    Detached(GameDetachReason, bool),
+    Message(String),
+    State(String),
+    Acked(u64),
+    Ended(GameEndReason, String),
+}
+
+/// A client as it should be: it numbers, acknowledges and remembers as the protocol says.
+pub(super) struct Client {
+    pub(super) link: LinkId,
+    pub(super) generation: Generation,
+    pub(super) game: GameId,
+    pub(super) outgoing: Outgoing<()>,
+    pub(super) incoming: Incoming,
+    pub(super) seen: Vec<Seen>,
+}
+
+impl Client {
+    pub(super) fn take(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
+    }
+
+    /// The texts of the reliable messages since the last call.
+    pub(super) fn take_messages(&mut self) -> Vec<String> {
+        let message = |seen| if let Seen::Message(text) = seen { Some(text) } else { None };
+        self.take().into_iter().filter_map(message).collect()
+    }
+
+    pub(super) fn receive(&mut self, client_kind: u8, body: Bytes) {
+        let seen = match client_kind {
+            kind::client::GAME_ATTACHED => {
+                let attached = GameAttached::decode(body).unwrap();
+                self.outgoing.resume_after(Seq(attached.received));
+                self.outgoing.acknowledge(Seq(attached.received)).unwrap();
+                self.incoming.leap(Seq(attached.next));
+                Seen::Attached { received: attached.received, next: attached.next }
+            }
+            kind::client::GAME_DETACHED => {
+                let detached = GameDetached::decode(body).unwrap();
+                assert!(!detached.message.is_empty());
+                Seen::Detached(detached.reason(), detached.retry)
+            }
+            kind::client::GAME_STATE => {
+                let state = game::State::decode(body).unwrap();
+                self.outgoing.acknowledge(state.ack).unwrap();
+                Seen::State(text(&state.payload))
+            }
+            kind::client::GAME_ACKED => {
+                let acked = game::Acked::decode(body).unwrap();
+                self.outgoing.acknowledge(acked.ack).unwrap();
+                Seen::Acked(acked.ack.0)
+            }
+            kind::client::GAME_MESSAGE | kind::client::GAME_ENDED => {
+                let message = game::Reliable::decode(body).unwrap();
+                self.outgoing.acknowledge(message.ack).unwrap();
+                if self.incoming.accept(message.seq).unwrap() == Arrival::Duplicate {
+                    return;
+                }
+                if client_kind == kind::client::GAME_MESSAGE {
+                    Seen::Message(text(&message.payload))
+                } else {
+                    let ended = GameEnded::decode(message.payload).unwrap();
+                    Seen::Ended(ended.reason(), ended.result)
+                }
+            }
+            other => panic!("kind {other}"),
+        };
+        self.seen.push(seen);
+    }
+}
+
+fn text(payload: &Bytes) -> String {
+    let text = String::from_utf8(payload.to_vec()).unwrap();
+    text.trim_matches('"').to_owned()
+}

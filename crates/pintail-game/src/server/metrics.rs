@@ -1,0 +1,104 @@
+//! What a game server counts.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::runtime::Stats;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) games: Gauge,
+    pub(super) players: Gauge,
+    pub(super) links: Gauge,
+    pub(super) slow_links: Counter,
+    pub(super) refused_store_calls: Counter,
+    games_started: Counter,
+    games_ended: Counter,
+    steps: Counter,
+    overruns: Counter,
+    inputs: Counter,
+    messages: Family<KindLabel, Counter>,
+    detached: Counter,
+    panics: Counter,
+    turn_seconds: Histogram,
+}
+
+impl Metrics {
+    pub(super) fn new() -> (Self, Registry) {
+        let metrics = Self {
+            games: Gauge::default(),
+            players: Gauge::default(),
+            links: Gauge::default(),
+            slow_links: Counter::default(),
+            refused_store_calls: Counter::default(),
+            games_started: Counter::default(),
+            games_ended: Counter::default(),
+            steps: Counter::default(),
+            overruns: Counter::default(),
+            inputs: Counter::default(),
+            messages: Family::default(),
+            detached: Counter::default(),
+            panics: Counter::default(),
+            // 50 microseconds to 1.6 seconds.
+            turn_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 16)),
+        };
+        let mut registry = Registry::with_prefix("pintail_game");
+        metrics.register(&mut registry);
+        (metrics, registry)
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("games", "Games that go on", self.games.clone());
+        registry.register("players", "Players that are attached", self.players.clone());
+        registry.register("links", "Links to gateways", self.links.clone());
+        registry.register("slow_links", "Links closed because too much waited on them", self.slow_links.clone());
+        let refused = self.refused_store_calls.clone();
+        registry.register("refused_store_calls", "Store calls put off because too many waited", refused);
+        registry.register("games_started", "Games started", self.games_started.clone());
+        registry.register("games_ended", "Games ended, for any reason", self.games_ended.clone());
+        registry.register("steps", "Steps of games", self.steps.clone());
+        registry.register("overruns", "Fixed steps given up because the server was too slow", self.overruns.clone());
+        registry.register("inputs", "Inputs taken from players", self.inputs.clone());
+        registry.register("messages", "Messages to players, by kind", self.messages.clone());
+        registry.register(
+            "detached",
+            "Players detached for what their clients did or did not do",
+            self.detached.clone(),
+        );
+        registry.register("panics", "Games ended by a panic in their code", self.panics.clone());
+        let turn = self.turn_seconds.clone();
+        registry.register("turn_seconds", "Time to run all steps that were due at one wake-up of the loop", turn);
+    }
+
+    /// Adds what one turn of the loop counted.
+    pub(super) fn add(&self, stats: &Stats, took: Duration) {
+        self.games_started.inc_by(stats.games_started);
+        self.games_ended.inc_by(stats.games_ended);
+        self.overruns.inc_by(stats.overruns);
+        self.inputs.inc_by(stats.inputs);
+        self.detached.inc_by(stats.detached);
+        self.panics.inc_by(stats.panics);
+        if stats.steps > 0 {
+            self.steps.inc_by(stats.steps);
+            self.turn_seconds.observe(took.as_secs_f64());
+        }
+        for (kind, count) in
+            [("reliable", stats.reliable_messages), ("state", stats.state_messages), ("ack", stats.acknowledgements)]
+        {
+            if count > 0 {
+                self.messages.get_or_create(&KindLabel { kind }).inc_by(count);
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A game server: the thread that runs the games, and the links, the store calls and the registry around it.
+//!
+//! ```text
+//!  thread of the games                                caller's runtime
+//!  ┌──────────────────────────────────────────┐      ┌───────────────────────┐
+//!  │ link tasks ──frames──▶ loop ──▶ GameHost │─────▶│ store worker ──▶ store │
+//!  │     ▲                   │                │◀─────│ membership             │
+//!  │     └────── outboxes ───┘                │      │ admin port             │
+//!  └──────────────────────────────────────────┘      └───────────────────────┘
+//! ```
+//!
+//! Links share the thread of the games, so a game that is stuck fails the server's heartbeats, and what arrives while
+//! games step is handled as one batch afterwards: one step and one write a link.
+
+mod game_loop;
+mod metrics;
+mod store_worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use pintail_core::limits::LEASE_RENEWAL;
+use pintail_core::{Endpoint, Incarnation, Kind, Status};
+use pintail_net::admin::{Admin, AdminState};
+use pintail_net::{LinkListener, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address};
+use pintail_store::{Announcement, SharedStore};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::types::GameTypes;
+use game_loop::{GameLoop, Mailboxes};
+use metrics::Metrics;
+
+/// How many answers of the store may wait for the loop; the worker waits with the next.
+const ANSWERS_MAX: usize = 1024;
+
+/// What a game server is told.
+#[derive(Debug, Clone)]
+pub struct GameConfig {
+    /// What every server is told.
+    pub server: ServerConfig,
+    /// How many games the server takes.
+    pub capacity: u32,
+    /// The types of games that it hosts.
+    pub types: Arc<GameTypes>,
+    /// How long a stopping server waits for its games to end by themselves, before it ends them.
+    pub drain_timeout: Duration,
+    /// How often the server renews its lease.
+    pub lease_renewal: Duration,
+}
+
+impl GameConfig {
+    /// A server for 1000 games that waits 3 seconds for them when it stops.
+    #[must_use]
+    pub fn new(server: ServerConfig, types: Arc<GameTypes>) -> Self {
+        Self { server, capacity: 1000, types, drain_timeout: Duration::from_secs(3), lease_renewal: LEASE_RENEWAL }
+    }
+}
+
+/// A game server that listens and does not serve yet.
+pub struct GameServer {
+    config: GameConfig,
+    store: SharedStore,
+    listener: LinkListener,
+    endpoint: Endpoint,
+    admin: Option<Admin>,
+}
+
+impl GameServer {
+    /// Listens for links, and on the admin port if there is one.
+    ///
+    /// # Errors
+    /// If a port can't be had, or there is no address to tell the others.
+    pub async fn bind(config: GameConfig, store: SharedStore) -> Result<Self, RoleError> {
+        let listener = LinkListener::bind(config.server.listen).await?;
+        let endpoint = address::advertised(listener.local_addr(), config.server.advertise)?;
+        let admin = match config.server.admin {
+            Some(address) => Some(Admin::bind(address).await?),
+            None => None,
+        };
+        Ok(Self { config, store, listener, endpoint, admin })
+    }
+
+    /// Where the server listens for links.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// What the registry is told.
+    #[must_use]
+    pub const fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// Where the admin port listens, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+    }
+
+    /// Serves until `stop`. Then it takes no new games, gives the running ones the drain timeout to end, ends the rest,
+    /// says goodbye on its links, and leaves the registry. Dropping the future stops the server too, without leave.
+    ///
+    /// # Errors
+    /// If a newer server took the slot, or on an internal error.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
+        let store = self.store;
+        let incarnation = Incarnation::random();
+        let vitals = Arc::new(SharedVitals::new(self.config.capacity));
+        let (metrics, registry) = Metrics::new();
+        let (membership, member_events) =
+            start_membership(&self.config, self.endpoint, incarnation, self.admin.as_ref(), &store, vitals.clone());
+        let (calls, calls_rx) = mpsc::channel(store_worker::CALLS_MAX);
+        let (answers_tx, answers) = mpsc::channel(ANSWERS_MAX);
+        let worker = tokio::spawn(store_worker::run(store, calls_rx, answers_tx));
+        let services = CancellationToken::new();
+        let _stop_services = services.clone().drop_guard();
+        let admin = self.admin.map(|admin| {
+            let state = AdminState { ready: vitals.ready.clone(), metrics: Arc::new(registry) };
+            tokio::spawn(admin.serve(state, services.clone()))
+        });
+
+        let loop_stop = stop.child_token();
+        let _stop_loop = loop_stop.clone().drop_guard();
+        let game_loop = GameLoop::new(&self.config, incarnation, calls, metrics, vitals);
+        let mailboxes = Mailboxes { member_events, answers, stop: loop_stop };
+        let links = (self.listener, self.config.server.secret.clone(), membership.identity());
+        let outcome = on_own_thread(move || game_loop.run_with_links(links, mailboxes)).await;
+
+        membership.leave().await;
+        services.cancel();
+        if let Some(admin) = admin {
+            // A failed admin port was logged where it failed.
+            let _ = admin.await;
+        }
+        // The loop is gone and with it the last call, so the worker ends.
+        let _ = worker.await;
+        info!("game server stopped");
+        outcome
+    }
+}
+
+/// Runs the loop on a thread of its own and waits for it.
+async fn on_own_thread(run: impl FnOnce() -> Result<(), RoleError> + Send + 'static) -> Result<(), RoleError> {
+    let (done_tx, done) = oneshot::channel();
+    let body = move || {
+        // The receiver is gone if the server was dropped.
+        let _ = done_tx.send(run());
+    };
+    std::thread::Builder::new()
+        .name("pintail-games".to_owned())
+        .spawn(body)
+        .map_err(|error| RoleError::Internal(format!("no thread for the games: {error}")))?;
+    done.await.unwrap_or_else(|_| Err(RoleError::Internal("the thread of the games has panicked".to_owned())))
+}
+
+fn start_membership(
+    config: &GameConfig,
+    endpoint: Endpoint,
+    incarnation: Incarnation,
+    admin: Option<&Admin>,
+    store: &SharedStore,
+    vitals: Arc<SharedVitals>,
+) -> (Membership, mpsc::Receiver<pintail_net::MemberEvent>) {
+    let announcement = Announcement {
+        kind: Kind::Game,
+        endpoint,
+        incarnation,
+        capacity: config.capacity,
+        game_types: config.types.names().cloned().collect(),
+        version: config.server.version.clone(),
+        admin_port: admin.and_then(|admin| admin.local_addr().ok()).map(|address| address.port()),
+        http_port: None,
+    };
+    let membership =
+        MembershipConfig { announcement, cluster: config.server.cluster.clone(), renewal: config.lease_renewal };
+    Membership::start(store.clone(), membership, move || vitals.vitals())
+}
+
+/// What the loop says of itself to the tasks around it.
+#[derive(Debug)]
+struct SharedVitals {
+    capacity: u32,
+    games: AtomicU32,
+    players: AtomicU32,
+    stopping: AtomicBool,
+    /// Whether the server is registered and takes games.
+    ready: Arc<AtomicBool>,
+}
+
+impl SharedVitals {
+    fn new(capacity: u32) -> Self {
+        Self {
+            capacity,
+            games: AtomicU32::new(0),
+            players: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            ready: Arc::default(),
+        }
+    }
+
+    fn report(&self, games: usize, players: usize) {
+        self.games.store(u32::try_from(games).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.players.store(u32::try_from(players).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    fn joined(&self) {
+        self.ready.store(!self.stopping.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.ready.store(false, Ordering::Relaxed);
+    }
+
+    fn vitals(&self) -> Vitals {
+        let status = if self.stopping.load(Ordering::Relaxed) {
+            Status::Unused
+        } else if self.games.load(Ordering::Relaxed) >= self.capacity {
+            Status::Congested
+        } else {
+            Status::Smooth
+        };
+        Vitals { status, players: self.players.load(Ordering::Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_says_what_the_server_can_take() {
+        let vitals = SharedVitals::new(2);
+        vitals.report(1, 7);
+        assert_eq!(vitals.vitals(), Vitals { status: Status::Smooth, players: 7 });
+        vitals.report(2, 7);
+        assert_eq!(vitals.vitals().status, Status::Congested);
+        vitals.joined();
+        assert!(vitals.ready.load(Ordering::Relaxed));
+        vitals.stop();
+        assert_eq!(vitals.vitals().status, Status::Unused);
+        vitals.joined();
+        assert!(!vitals.ready.load(Ordering::Relaxed), "a stopping server that registers again is not ready");
+    }
+}
