@@ -234,7 +234,11 @@ impl Gateway {
         let message = "this player has connected again from elsewhere";
         match self.sessions.insert(session.clone()) {
             Ok(None) => {}
-            Ok(Some(before)) => before.say_goodbye(GoodbyeReason::Replaced, message, false),
+            Ok(Some(before)) => {
+                // What the old connection still says must not mix with what the new one will.
+                before.detach();
+                before.say_goodbye(GoodbyeReason::Replaced, message, false);
+            }
             Err(Replaced) => session.say_goodbye(GoodbyeReason::Replaced, message, false),
         }
         // Whoever tells the clients that the gateway stops did not see a session that comes after.

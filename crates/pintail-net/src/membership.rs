@@ -8,9 +8,9 @@ use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_store::{Announcement, Heartbeat, HeartbeatOutcome, Notice, Registration, SharedStore, StoreError};
 use rand::RngExt;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use crate::greeting::Identity;
@@ -59,12 +59,13 @@ pub enum MemberEvent {
     Superseded,
 }
 
-/// A server's membership. It lives until [`leave`](Self::leave).
+/// A server's membership. It lives until [`leave`](Self::leave); dropping it ends it as a crash would, without a word to
+/// the registry.
 #[derive(Debug)]
 pub struct Membership {
     identity: watch::Receiver<Option<Identity>>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Membership {
@@ -79,7 +80,7 @@ impl Membership {
         let stop = CancellationToken::new();
         let member =
             Member { store, config, vitals: Arc::new(vitals), identity: identity_tx, events, stop: stop.clone() };
-        let task = tokio::spawn(member.run());
+        let task = AbortOnDropHandle::new(tokio::spawn(member.run()));
         (Self { identity, stop, task }, receiver)
     }
 

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use pintail_core::{Durability, Epoch, GameId, GameType, Incarnation, PlayerName, SessionId, Slot};
+pub use pintail_core::{EndOutcome, EndReason};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -68,33 +69,13 @@ pub struct Owner {
     pub epoch: Epoch,
 }
 
-/// How a game ended. What it means is between game server and lobby; the store keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndOutcome {
-    /// Why it ended.
-    pub reason: EndReason,
-    /// What the game says about its end (JSON), empty unless it finished.
-    pub result: String,
-    /// A sentence for people, empty when it finished.
-    pub message: String,
-}
-
-/// Why a game ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// It came to its end.
-    Finished,
-    /// Every player left.
-    Abandoned,
-    /// Its code failed.
-    Crashed,
-    /// Its server was lost and it was not journaled.
-    ServerLost,
-    /// It refused its settings or players.
-    Refused,
-    /// Its server stopped and could not wait for the end.
-    ServerStopped,
+/// What is said of an ephemeral game whose server is gone.
+pub(crate) fn server_lost() -> EndOutcome {
+    EndOutcome {
+        reason: EndReason::ServerLost,
+        result: String::new(),
+        message: "the game's server was lost, and games of this type end with their server".to_owned(),
+    }
 }
 
 /// A game as the store has it.
@@ -119,6 +100,10 @@ pub enum PlaceOutcome {
     Over(EndOutcome),
 }
 
+/// The most games and sessions that one [`Games::sweep_orphans`] deals with: it is one atomic step, and everyone else
+/// waits for its end.
+pub const SWEEP_MAX: u32 = 256;
+
 /// The games of the game servers.
 #[async_trait]
 pub trait Games: Send + Sync + 'static {
@@ -134,7 +119,8 @@ pub trait Games: Send + Sync + 'static {
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>>;
 
     /// Puts a running game back into a store that lost it (a Redis that came back empty), if the store knows nothing
-    /// of it; a game that the store knows is left as it is. Returns whether the game is this owner's.
+    /// of it and the owner holds its slot; a game that the store knows is left as it is. Returns whether the game runs
+    /// and is this owner's.
     async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool>;
 
     /// Ends a game, if it is still this owner's and has not ended: keeps the outcome for [`GAME_RECORD_TTL`](pintail_core::limits::GAME_RECORD_TTL),
@@ -148,7 +134,8 @@ pub trait Games: Send + Sync + 'static {
     /// The game's room knows how it ended.
     async fn settle_game(&self, id: GameId) -> Result<()>;
 
-    /// Ends, as [`EndReason::ServerLost`], up to `limit` ephemeral games of incarnations that are gone, and marks up
-    /// to `limit` of their sessions away. Returns how many games and sessions. Any server may call it at any time.
+    /// Deals with up to `limit` games and sessions of incarnations that are gone, at most [`SWEEP_MAX`]: ends their
+    /// ephemeral games as [`EndReason::ServerLost`], sets their journaled games aside, and marks their sessions away.
+    /// Returns how many it dealt with. Any server may call it at any time.
     async fn sweep_orphans(&self, limit: u32) -> Result<u32>;
 }

@@ -14,25 +14,24 @@
 //! Every call is bounded in time by the implementation. Every change is atomic and can be repeated: an attempt whose
 //! outcome is unknown (a timeout) is sent again as it was.
 
+mod embedded;
 mod error;
 pub mod games;
 pub mod mail;
+mod periods;
+mod redis;
 pub mod registry;
 pub mod rooms;
 pub mod sessions;
 
-// mod embedded;
-// mod redis;
-
-// pub mod conformance;
-
 use std::sync::Arc;
 
-// pub use embedded::EmbeddedStore;
+pub use embedded::EmbeddedStore;
 pub use error::StoreError;
 pub use games::{EndOutcome, EndReason, GameOrder, GameRecord, Games, OrderedPlayer, Owner, PlaceOutcome};
 pub use mail::{Letter, Mail, Notice, Subscription};
-// pub use redis::{RedisOptions, RedisStore};
+pub use periods::Periods;
+pub use redis::{BadRedisUrl, RedisOptions, RedisStore};
 pub use registry::{
     Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, ScanEntry, ServerRecord, SlotOrigin,
 };
@@ -43,6 +42,12 @@ pub use sessions::{Login, LoginMode, LoginOutcome, Sessions};
 pub trait Store: Registry + Rooms + Games + Sessions + Mail {}
 
 impl<T: Registry + Rooms + Games + Sessions + Mail> Store for T {}
+
+impl std::fmt::Debug for dyn Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
 
 /// A store that tasks share.
 pub type SharedStore = Arc<dyn Store>;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use pintail_core::limits::SUBSCRIPTION_NOTICES_MAX;
 use pintail_core::{GameId, Generation, SessionId, Slot};
 use tokio::sync::mpsc;
 
@@ -82,13 +83,47 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(notices: mpsc::Receiver<Notice>) -> Self {
-        Self { notices }
-    }
-
     /// The next notice; `None` when the store itself is gone. Cancel-safe.
     pub async fn next(&mut self) -> Option<Notice> {
         self.notices.recv().await
+    }
+}
+
+/// The sending end of a [`Subscription`]. It never blocks: the last place of the queue is kept for a
+/// [`Notice::Rescan`], which stands for everything that no longer fits. While the queue is full its newest notice is
+/// that unread `Rescan`, so whatever is dropped then is covered by it.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    notices: mpsc::Sender<Notice>,
+}
+
+impl Outbox {
+    /// A subscription and the end that feeds it.
+    pub(crate) fn new() -> (Self, Subscription) {
+        let (notices, receiver) = mpsc::channel(SUBSCRIPTION_NOTICES_MAX);
+        (Self { notices }, Subscription { notices: receiver })
+    }
+
+    /// Queues a notice, or a `Rescan` in its stead.
+    pub(crate) fn put(&mut self, notice: Notice) {
+        let notice = match self.notices.capacity() {
+            0 => return,
+            1 => Notice::Rescan,
+            _ => notice,
+        };
+        // It fails only if the subscription is gone, which `is_closed` tells.
+        let _ = self.notices.try_send(notice);
+    }
+
+    /// Whether the subscription was dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.notices.is_closed()
+    }
+
+    /// Waits until the subscription is dropped.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let notices = self.notices.clone();
+        async move { notices.closed().await }
     }
 }
 
@@ -123,5 +158,23 @@ mod tests {
         for wrong in ["", "game-over", "game-over x", "game-over 0000000000000003-1 y", "hello world"] {
             assert_eq!(wrong.parse::<Letter>(), Err(NotALetter), "{wrong}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_falls_behind_is_told_to_scan_after_the_gap() {
+        let (mut outbox, mut subscription) = Outbox::new();
+        let slot = |index| Slot::new(pintail_core::Kind::Game, index);
+        let sent = u32::try_from(SUBSCRIPTION_NOTICES_MAX).unwrap() + 10;
+        for index in 0..sent {
+            outbox.put(Notice::ServerOn(slot(index)));
+        }
+        for index in 0..sent - 11 {
+            assert_eq!(subscription.next().await, Some(Notice::ServerOn(slot(index))));
+        }
+        assert_eq!(subscription.next().await, Some(Notice::Rescan));
+        outbox.put(Notice::ServerOff(slot(1)));
+        assert_eq!(subscription.next().await, Some(Notice::ServerOff(slot(1))), "the gap is over");
+        drop(outbox);
+        assert_eq!(subscription.next().await, None);
     }
 }

@@ -51,6 +51,8 @@ pub enum SlotOrigin {
 /// What a server says of itself with each renewal of its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
+    /// Where it is reached: tells a newer incarnation of the same server from another server in the slot.
+    pub endpoint: Endpoint,
     /// What it can take.
     pub status: Status,
     /// How many players it has.
@@ -140,10 +142,12 @@ pub trait Registry: Send + Sync + 'static {
     /// Takes a slot and a lease and publishes `ServerOn`, in one atomic step: the slot whose hash has this address and
     /// port, else one that has been unused for the recycle time, else a new one. Counters and status start anew. What
     /// an earlier incarnation in the slot hosted becomes orphaned (see [`Games::sweep_orphans`](crate::Games::sweep_orphans)).
-    /// The same incarnation registering again (after [`HeartbeatOutcome::Lost`]) keeps what it hosts.
+    /// The same incarnation registering again (after [`HeartbeatOutcome::Lost`]) keeps what it hosts if it gets the
+    /// same slot.
     async fn register(&self, announcement: &Announcement) -> Result<Registration>;
 
     /// Renews the lease and reports. Corrects `games` to the number of games that the store has for this incarnation.
+    /// A server that was reaped while it was held up comes back to life by it, if nobody took its slot since.
     async fn heartbeat(&self, slot: Slot, incarnation: Incarnation, heartbeat: &Heartbeat) -> Result<HeartbeatOutcome>;
 
     /// Sets the slot `unused`, drops the lease and publishes `ServerOff`, if the slot is still this incarnation's.

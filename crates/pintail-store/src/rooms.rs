@@ -1,5 +1,7 @@
 //! Rooms as opaque documents that change by compare-and-set.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use pintail_core::{RoomId, SessionId};
 
@@ -40,7 +42,7 @@ pub struct RoomChange {
 pub struct RoomState {
     /// The lobby's own text.
     pub body: String,
-    /// The invite code, unique among rooms. It never changes while the room lives.
+    /// The invite code, unique among rooms. It never changes while the room lives: that of the creation counts.
     pub invite: String,
     /// The lists that the room stands in, such as `public` or `open:gomoku`; at most 8.
     pub labels: Vec<String>,
@@ -71,6 +73,33 @@ pub struct RoomPage {
     pub rooms: Vec<RoomDocument>,
     /// Where the next page starts; `None` on the last page.
     pub next: Option<String>,
+}
+
+/// Where a page of a list ends: at this room. Lists are ordered by it, so a page starts where the last one ended
+/// whatever came and went in between. Written `<created>:<room>`, of fixed length, so that the texts sort alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PageMark {
+    /// When the room was created, by the store's own measure.
+    pub(crate) created: u64,
+    /// The room.
+    pub(crate) room: RoomId,
+}
+
+impl PageMark {
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (created, room) = text.split_once(':')?;
+        if created.len() != 16 || !created.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(Self { created: created.parse().ok()?, room: room.parse().ok()? })
+    }
+}
+
+impl fmt::Display for PageMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016}:{}", self.created, self.room)
+    }
 }
 
 /// The rooms of the lobby servers.

@@ -23,7 +23,7 @@ pub struct Login {
 /// Whether a login makes a session or comes back to one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginMode {
-    /// A new guest of this name.
+    /// A new guest of this name. If the session is there already (a repeated attempt), its token must be its own.
     New(PlayerName),
     /// The session must be there, and the token must be its own. A name replaces the old one.
     Resume(Option<PlayerName>),
@@ -55,7 +55,8 @@ pub trait Sessions: Send + Sync + 'static {
     /// The session's connection of this generation is lost. No effect if a newer one is there.
     async fn session_away(&self, session: SessionId, generation: Generation) -> Result<()>;
 
-    /// Ends the session, if this is its current generation. Returns whether it was.
+    /// Ends the session, if this is its current generation. Returns whether it was. If it is in a room, it is listed
+    /// by [`sessions_away`](Self::sessions_away) from now on, so that a lobby takes it out.
     async fn logout(&self, session: SessionId, generation: Generation) -> Result<bool>;
 
     /// Starts the time anew of sessions that this gateway holds. Returns those whose current connection is not of the

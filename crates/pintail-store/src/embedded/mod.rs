@@ -1,0 +1,155 @@
+//! The store in memory, for one process.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `registry` | servers by slot, their leases |
+//! | `games` | placement, game records, orphans |
+//! | `sessions` | sessions and who is away |
+//! | `rooms` | rooms, invite codes, labels |
+//! | `mail` | the subscribers |
+//! | `expiring`, `timeline` | maps whose entries end by time |
+//!
+//! All of it is one value behind one mutex: a call locks it, changes it without waiting for anything, and unlocks it.
+//! That makes every change atomic. The clock is handed in, so what a call does depends on nothing else.
+
+mod expiring;
+mod games;
+mod mail;
+mod registry;
+mod rooms;
+mod sessions;
+mod timeline;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pintail_core::{Incarnation, Slot};
+use tokio::time::Instant;
+
+use crate::Periods;
+use games::GameState;
+use mail::MailState;
+use registry::RegistryState;
+use rooms::RoomsState;
+use sessions::SessionsState;
+
+/// How often what has expired is looked for and removed. It costs one pass over everything, so it is rare; until then
+/// an expired entry takes memory and is otherwise as good as gone.
+const PURGE_PERIOD: Duration = Duration::from_secs(10);
+
+/// The store in memory, for one process.
+pub struct EmbeddedStore {
+    state: Mutex<State>,
+}
+
+impl EmbeddedStore {
+    /// An empty store with the default periods.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_periods(Periods::default())
+    }
+
+    /// An empty store with these periods.
+    #[must_use]
+    pub fn with_periods(periods: Periods) -> Self {
+        Self { state: Mutex::new(State::new(periods, Instant::now())) }
+    }
+
+    /// Runs one call, alone.
+    fn run<T>(&self, call: impl FnOnce(&mut State, Instant) -> T) -> T {
+        // Nothing in a call leaves the state half changed when it panics, short of running out of memory.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        state.purge_if_due(now);
+        call(&mut state, now)
+    }
+}
+
+impl Default for EmbeddedStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore").finish_non_exhaustive()
+    }
+}
+
+/// Everything that the store knows.
+struct State {
+    periods: Periods,
+    purge_at: Instant,
+    registry: RegistryState,
+    games: GameState,
+    sessions: SessionsState,
+    rooms: RoomsState,
+    mail: MailState,
+    /// Incarnations that have lost their slot and may have left games or sessions behind.
+    orphans: BTreeSet<(Slot, Incarnation)>,
+}
+
+impl State {
+    fn new(periods: Periods, now: Instant) -> Self {
+        Self {
+            periods,
+            purge_at: now + PURGE_PERIOD,
+            registry: RegistryState::default(),
+            games: GameState::default(),
+            sessions: SessionsState::default(),
+            rooms: RoomsState::default(),
+            mail: MailState::default(),
+            orphans: BTreeSet::new(),
+        }
+    }
+
+    fn purge_if_due(&mut self, now: Instant) {
+        if now < self.purge_at {
+            return;
+        }
+        self.purge_at = now + PURGE_PERIOD;
+        self.games.purge(now, self.periods.room_idle_ttl);
+        self.sessions.purge(now, self.periods.session_ttl);
+        self.rooms.purge(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_core::{GameId, RoomId, Round, SessionId};
+
+    use super::*;
+    use crate::{RoomChange, RoomState, Rooms, Version};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_expired_takes_no_memory() {
+        let store = EmbeddedStore::new();
+        for number in 0..100 {
+            let state = RoomState {
+                body: "{}".to_owned(),
+                invite: number.to_string(),
+                labels: vec!["public".to_owned(), format!("only:{number}")],
+            };
+            let enter = vec![SessionId(number)];
+            let change = RoomChange { id: RoomId(number), from: Version(0), to: Some(state), enter, leave: Vec::new() };
+            store.commit_room(&change).await.unwrap();
+        }
+        assert_eq!(store.run(|state, _| state.rooms.entry_count()), 100 + 100 + 100 + 200);
+        tokio::time::advance(Periods::default().session_ttl + PURGE_PERIOD).await;
+        assert_eq!(store.run(|state, _| state.rooms.entry_count()), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_that_nobody_settles_are_forgotten_with_their_rooms() {
+        let store = EmbeddedStore::new();
+        let id = GameId { room: RoomId(1), round: Round(1) };
+        store.run(|state, now| state.games.unsettled.insert(id, now));
+        tokio::time::advance(Periods::default().room_idle_ttl).await;
+        assert_eq!(store.run(|state, now| state.games.unsettled.older_than(now, Duration::ZERO, 9)), [id]);
+        tokio::time::advance(PURGE_PERIOD).await;
+        assert!(store.run(|state, now| state.games.unsettled.older_than(now, Duration::ZERO, 9)).is_empty());
+    }
+}

@@ -1,0 +1,189 @@
+//! The store in Redis (7.0 or newer, standalone).
+//!
+//! # Keys
+//!
+//! The configured prefix stands before every key and channel. Times are in milliseconds by Redis's own clock unless
+//! said otherwise. `Server:Game:0` stands for any slot.
+//!
+//! | key | type | content | TTL |
+//! | --- | --- | --- | --- |
+//! | `Server:<Kind>` | list | the address of each slot of that kind | – |
+//! | `Server:Game:0` | hash | `address`, `port`, `status` (0 unused, 1 smooth, 2 congested), `games`, `players`, `capacity`, `incarnation` (absent after a stop in good order, and for a foreign server), `types` (comma separated), `version`, `started_at`, `admin` and `http` (ports), `unused_since` (only while nobody holds the slot) | – |
+//! | `Server:Game:0:lease` | string | the incarnation that holds the slot | lease |
+//! | `Server:Game:0:games:<incarnation>` | set | the games that it hosts; `games` is the size of this set | – |
+//! | `Server:Gateway:0:sessions:<incarnation>` | set | the sessions that are connected there | – |
+//! | `Placement:<type>` | sorted set | the slots that can take a game of this type, by games ÷ capacity | – |
+//! | `Orphans` | set | `<slot> <incarnation>` of servers that are gone, until what they hosted is dealt with | – |
+//! | `Game:<id>` | hash | `order` (JSON), `type`, `durability`, `lobby`, `slot`, `incarnation`, `epoch`, and after the end `outcome` (JSON) | game record, from the end on |
+//! | `Games:unsettled` | sorted set | games that are over and whose rooms don't know it, by the time of the end | entries: room idle time |
+//! | `Games:orphaned` | set | journaled games whose server is gone, for whoever takes them over | – |
+//! | `Room:<id>` | hash | `version`, `body` (JSON), `invite`, `labels` (one a line), `created` (microseconds) | room idle time |
+//! | `Rooms:<label>` | sorted set | `<created>:<room>`, all with score 0, so that their order is that of the text | entries: with their room |
+//! | `Invite:<code>` | string | the room with this invite code | room idle time |
+//! | `Session:<id>` | hash | `name`, `token` (hash), `gateway` (slot), `incarnation`, `generation`, `away` (0 or 1) | session |
+//! | `Session:<id>:room` | string | the room that the session is in; it counts only while that room exists | session |
+//! | `Sessions:away` | sorted set | sessions without a connection, by the time when they lost it | entries: session |
+//!
+//! | channel | message |
+//! | --- | --- |
+//! | `ServerOn`, `ServerOff` | the slot |
+//! | `Server:Game:0:mail` | a [`Letter`](crate::Letter) |
+//!
+//! A session's room has the TTL of the session and not that of the room: a session that is connected is refreshed by
+//! its gateway whatever its room does, and a place in a room that has expired leads nowhere.
+//!
+//! Sorted sets whose entries expire lose them when they are read, and some with each change (see `lib/rooms.lua` and
+//! `forget_older` in `lib/base.lua`), so that they stay bounded even if nobody reads them.
+//!
+//! # Foreign servers
+//!
+//! A server that was written straight against the first three fields has no incarnation and no lease. It is found by
+//! its hash, is never reaped, never given a game, and its slot is recycled only once it has set itself unused and
+//! stayed so for the recycle time, counted from when [`reap`](crate::Registry::reap) first saw it.
+
+mod connection;
+mod games;
+mod keys;
+mod mail;
+mod options;
+mod record;
+mod registry;
+mod rooms;
+mod scripts;
+mod sessions;
+mod subscription;
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+
+use crate::{Periods, Result, StoreError};
+use connection::Connection;
+use keys::Keys;
+pub use options::{BadRedisUrl, RedisOptions};
+use scripts::Scripts;
+
+/// The store in Redis.
+///
+/// Every call ends within the options' timeout: waiting for a connection counts.
+#[derive(Debug)]
+pub struct RedisStore {
+    client: redis::Client,
+    connection: Connection,
+    keys: Keys,
+    scripts: Scripts,
+    timeout: Duration,
+    periods: Periods,
+}
+
+impl RedisStore {
+    /// A store that connects in the background, and again whenever the connection is lost. Calls fail with
+    /// [`StoreError::Unavailable`] while there is none. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If the options can't be those of any Redis (a URL for TLS, which is not built in).
+    pub fn connect(options: RedisOptions) -> Result<Self> {
+        let client = options.client().map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok(Self {
+            connection: Connection::start(client.clone()),
+            client,
+            keys: Keys { prefix: options.key_prefix },
+            scripts: Scripts::new(),
+            timeout: options.timeout,
+            periods: options.periods,
+        })
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// If it can't be reached or doesn't answer in time.
+    pub async fn ping(&self) -> Result<()> {
+        self.command("", &redis::cmd("PING")).await
+    }
+
+    /// Runs one command. `subject` is the key to name if what is there is not what should be.
+    async fn command<T: FromRedisValue>(&self, subject: &str, command: &Cmd) -> Result<T> {
+        self.bounded(subject, |mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    /// Runs a script, which is loaded first if Redis doesn't know it.
+    async fn invoke<T: FromRedisValue>(&self, subject: &str, call: &ScriptInvocation<'_>) -> Result<T> {
+        self.bounded(subject, |mut connection| async move { call.invoke_async(&mut connection).await }).await
+    }
+
+    /// Runs `work` on the connection, within the timeout.
+    async fn bounded<T, F>(&self, subject: &str, work: impl FnOnce(MultiplexedConnection) -> F) -> Result<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let all = async { work(self.connection.get().await).await };
+        match tokio::time::timeout(self.timeout, all).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.explain(subject, &error)),
+            Err(_) => Err(match self.connection.why_down() {
+                Some(reason) => StoreError::Unavailable(format!("Redis: {reason}")),
+                None => StoreError::Timeout(self.timeout),
+            }),
+        }
+    }
+
+    fn explain(&self, subject: &str, error: &RedisError) -> StoreError {
+        if error.is_unrecoverable_error() || error.is_io_error() {
+            self.connection.suspect();
+            return StoreError::Unavailable(format!("Redis: {error}"));
+        }
+        // Refuses for now: full memory, a disk that can't be written, or the state of its replication.
+        let for_now = matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY"));
+        match error.kind() {
+            _ if for_now => StoreError::Unavailable(format!("Redis: {error}")),
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::TryAgain,
+            ) => StoreError::Unavailable(format!("Redis: {error}")),
+            ErrorKind::UnexpectedReturnType | ErrorKind::Parse => corrupt(subject, error),
+            _ if error.code() == Some("WRONGTYPE") => corrupt(subject, error),
+            _ => StoreError::Refused(error.to_string()),
+        }
+    }
+
+    /// A call of a script: its main key, and the prefix that every script starts with.
+    fn script<'a>(&self, script: &'a redis::Script, key: &str) -> ScriptInvocation<'a> {
+        let mut call = script.key(key);
+        call.arg(&self.keys.prefix);
+        call
+    }
+}
+
+fn corrupt(key: &str, problem: &impl ToString) -> StoreError {
+    StoreError::Corrupt { key: key.to_owned(), problem: problem.to_string() }
+}
+
+/// Reads text that only Pintail writes.
+fn parse<T>(key: &str, what: &str, text: &str) -> Result<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    text.parse().map_err(|error| corrupt(key, &format!("its {what}: {error}")))
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A script's answer: a list of texts.
+type Answer = Vec<String>;
+
+/// The parts of an answer, if it has the form that the script promises.
+fn parts(answer: &[String]) -> Vec<&str> {
+    answer.iter().map(String::as_str).collect()
+}
+
+/// An answer that no script of ours gives.
+fn unexpected(key: &str, answer: &[&str]) -> StoreError {
+    corrupt(key, &format!("a script answered {answer:?}"))
+}

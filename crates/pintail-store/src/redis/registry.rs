@@ -1,0 +1,158 @@
+//! The registry in Redis.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use pintail_core::{Incarnation, Kind, Slot};
+use redis::aio::ConnectionLike;
+use redis::{FromRedisValue, Pipeline, Value};
+
+use super::record::RawServer;
+use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
+use crate::{
+    Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, Result, ScanEntry, SlotOrigin,
+};
+
+/// How many hashes in a row must be missing, from the length of the list on, before the rest counts as not there.
+/// Others may have removed entries from the list, so that it is shorter than the row of hashes.
+const SEARCH_MARGIN: u32 = 16;
+
+/// The most slots of a kind: bounds a scan if someone fills the list with rubbish.
+const SLOTS_MAX: u32 = 10_000;
+
+/// How many slots are read in one round trip.
+const SLOTS_PER_READ: u32 = 256;
+
+impl RedisStore {
+    /// Every slot of a kind with what is there, and the length of the list.
+    async fn read_slots(&self, kind: Kind) -> Result<(u32, Vec<(Slot, RawServer)>)> {
+        let list = self.keys.list(kind);
+        let length: u64 = self.command(&list, redis::cmd("LLEN").arg(&list)).await?;
+        let length = u32::try_from(length).unwrap_or(u32::MAX).min(SLOTS_MAX);
+        let mut slots: Vec<(Slot, RawServer)> = Vec::new();
+        let mut end = length + SEARCH_MARGIN;
+        let mut next = 0;
+        while next < end.min(SLOTS_MAX) {
+            let until = end.min(SLOTS_MAX).min(next + SLOTS_PER_READ);
+            let read = self.read_range(kind, next, until).await?;
+            if let Some((last, _)) = read.iter().rev().find(|(_, server)| !server.is_missing()) {
+                end = end.max(last.index + 1 + SEARCH_MARGIN);
+            }
+            slots.extend(read);
+            next = until;
+        }
+        Ok((length, slots))
+    }
+
+    async fn read_range(&self, kind: Kind, from: u32, until: u32) -> Result<Vec<(Slot, RawServer)>> {
+        let slots: Vec<Slot> = (from..until).map(|index| Slot::new(kind, index)).collect();
+        let mut pipeline = Pipeline::with_capacity(slots.len() * 2);
+        for &slot in &slots {
+            pipeline.cmd("HGETALL").arg(self.keys.slot(slot)).cmd("GET").arg(self.keys.lease(slot));
+        }
+        // Value by value: a key of a wrong type spoils its own slot only.
+        let values = self
+            .bounded(&self.keys.list(kind), |mut connection| async move {
+                connection.req_packed_commands(&pipeline, 0, pipeline.len()).await
+            })
+            .await?;
+        let mut values = values.into_iter();
+        let servers = slots.into_iter().map(|slot| {
+            let (fields, lease) = (values.next().unwrap_or(Value::Nil), values.next().unwrap_or(Value::Nil));
+            (slot, raw_server(fields, lease))
+        });
+        Ok(servers.collect())
+    }
+}
+
+fn raw_server(fields: Value, lease: Value) -> RawServer {
+    let fields = match HashMap::from_redis_value(fields) {
+        Ok(fields) => fields,
+        // Something is there; without fields it reads as a broken entry.
+        Err(_) => HashMap::from([(Vec::new(), Vec::new())]),
+    };
+    RawServer::new(fields, Option::from_redis_value(lease).unwrap_or_default())
+}
+
+fn read_entry((slot, server): (Slot, RawServer), list_length: u32) -> Option<ScanEntry> {
+    if !server.is_missing() {
+        return server.read(slot);
+    }
+    let missing = BrokenEntry { slot, problem: "its hash is missing".to_owned() };
+    (slot.index < list_length).then_some(Err(missing))
+}
+
+#[async_trait]
+impl Registry for RedisStore {
+    async fn register(&self, announcement: &Announcement) -> Result<Registration> {
+        let list = self.keys.list(announcement.kind);
+        let types: Vec<&str> = announcement.game_types.iter().map(|game_type| game_type.as_str()).collect();
+        let mut call = self.script(&self.scripts.register, &list);
+        call.arg(announcement.kind.as_str()).arg(announcement.kind.default_port());
+        call.arg(SEARCH_MARGIN).arg(SLOTS_MAX);
+        call.arg(milliseconds(self.periods.recycle_after)).arg(milliseconds(self.periods.lease_ttl));
+        call.arg(announcement.endpoint.address.to_string()).arg(announcement.endpoint.port);
+        call.arg(announcement.incarnation.to_string()).arg(types.join(","));
+        call.arg("capacity").arg(announcement.capacity).arg("version").arg(&announcement.version);
+        for (name, port) in [("admin", announcement.admin_port), ("http", announcement.http_port)] {
+            if let Some(port) = port {
+                call.arg(name).arg(port);
+            }
+        }
+        let (index, origin): (u32, String) = self.invoke(&list, &call).await?;
+        let origin = match origin.as_str() {
+            "new" => SlotOrigin::New,
+            "restarted" => SlotOrigin::Restarted,
+            "recycled" => SlotOrigin::Recycled,
+            other => return Err(unexpected(&list, &[other])),
+        };
+        Ok(Registration { slot: Slot::new(announcement.kind, index), origin })
+    }
+
+    async fn heartbeat(&self, slot: Slot, incarnation: Incarnation, heartbeat: &Heartbeat) -> Result<HeartbeatOutcome> {
+        let key = self.keys.slot(slot);
+        let mut call = self.script(&self.scripts.heartbeat, &key);
+        call.arg(slot.to_string()).arg(incarnation.to_string());
+        call.arg(heartbeat.endpoint.address.to_string()).arg(heartbeat.endpoint.port).arg(slot.kind.default_port());
+        call.arg(heartbeat.status.number()).arg(heartbeat.players).arg(milliseconds(self.periods.lease_ttl));
+        let answer: Answer = self.invoke(&key, &call).await?;
+        match parts(&answer)[..] {
+            ["renewed", games] => Ok(HeartbeatOutcome::Renewed { games: parse(&key, "games", games)? }),
+            ["superseded"] => Ok(HeartbeatOutcome::Superseded),
+            ["lost"] => Ok(HeartbeatOutcome::Lost),
+            ref other => Err(unexpected(&key, other)),
+        }
+    }
+
+    async fn deregister(&self, slot: Slot, incarnation: Incarnation) -> Result<()> {
+        let key = self.keys.slot(slot);
+        let mut call = self.script(&self.scripts.deregister, &key);
+        call.arg(slot.to_string()).arg(incarnation.to_string());
+        self.invoke(&key, &call).await
+    }
+
+    async fn scan(&self, kind: Kind) -> Result<Vec<ScanEntry>> {
+        let (list_length, slots) = self.read_slots(kind).await?;
+        Ok(slots.into_iter().filter_map(|slot| read_entry(slot, list_length)).collect())
+    }
+
+    async fn reap(&self) -> Result<Vec<Slot>> {
+        let mut reaped = Vec::new();
+        for kind in Kind::ALL {
+            let (_, slots) = self.read_slots(kind).await?;
+            let due = slots.into_iter().filter(|(_, server)| !server.is_missing() && server.needs_reaping());
+            for (slot, _) in due {
+                // What was read may be old by now: the script looks again.
+                let key = self.keys.slot(slot);
+                let mut call = self.script(&self.scripts.reap, &key);
+                call.arg(slot.to_string());
+                match self.invoke::<u8>(&key, &call).await? {
+                    0 => {}
+                    1 => reaped.push(slot),
+                    other => return Err(corrupt(&key, &format!("a script answered {other}"))),
+                }
+            }
+        }
+        Ok(reaped)
+    }
+}

@@ -1,0 +1,239 @@
+//! Stores, servers, games, rooms and sessions to test with.
+
+use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pintail_core::{
+    Durability, Endpoint, GameId, GameType, Generation, Incarnation, Kind, PlayerName, ResumeToken, RoomId, Round,
+    SessionId, Slot, Status,
+};
+use pintail_store::{
+    Announcement, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, Login, LoginMode, LoginOutcome,
+    OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore, Registration, RoomChange, RoomState,
+    ServerRecord, SharedStore, Store, Version,
+};
+use pintail_testkit::RedisServer;
+use tokio::time::Instant;
+
+/// How long a condition may take to come true.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Periods that never end within a test.
+pub(crate) const LONG: Periods = Periods {
+    lease_ttl: Duration::from_secs(600),
+    recycle_after: Duration::from_secs(600),
+    room_idle_ttl: Duration::from_secs(600),
+    session_ttl: Duration::from_secs(600),
+    game_record_ttl: Duration::from_secs(600),
+};
+
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Makes stores of one of the two kinds.
+pub(crate) struct Fixture {
+    redis: Option<RedisServer>,
+}
+
+impl Fixture {
+    pub(crate) fn embedded() -> Self {
+        Self { redis: None }
+    }
+
+    pub(crate) fn redis() -> Self {
+        Self { redis: Some(RedisServer::start()) }
+    }
+
+    /// An empty store.
+    pub(crate) fn store(&self, periods: Periods) -> SharedStore {
+        match &self.redis {
+            None => Arc::new(EmbeddedStore::with_periods(periods)),
+            Some(server) => Arc::new(redis_store(server, periods)),
+        }
+    }
+}
+
+/// A store in this Redis, patient with a busy machine.
+pub(crate) fn redis_store(server: &RedisServer, periods: Periods) -> RedisStore {
+    let mut options = RedisOptions::new(&server.url()).unwrap();
+    options.periods = periods;
+    options.timeout = PATIENCE;
+    RedisStore::connect(options).unwrap()
+}
+
+/// Calls `probe` until it returns something.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(ms(10)).await;
+    }
+}
+
+/// A server's announcement, with an address of its own for each number.
+pub(crate) fn announcement(kind: Kind, number: u8) -> Announcement {
+    Announcement {
+        kind,
+        endpoint: Endpoint::new(Ipv4Addr::new(10, 0, 0, number), kind.default_port()),
+        incarnation: Incarnation::random(),
+        capacity: 100,
+        game_types: if kind == Kind::Game { vec![echo()] } else { Vec::new() },
+        version: "1.2.3".to_owned(),
+        admin_port: None,
+        http_port: None,
+    }
+}
+
+/// A registered server.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) slot: Slot,
+    pub(crate) announcement: Announcement,
+}
+
+impl Server {
+    pub(crate) async fn start(store: &dyn Store, kind: Kind, number: u8) -> Self {
+        Self::register(store, announcement(kind, number)).await
+    }
+
+    pub(crate) async fn game(store: &dyn Store, number: u8, capacity: u32) -> Self {
+        Self::register(store, Announcement { capacity, ..announcement(Kind::Game, number) }).await
+    }
+
+    pub(crate) async fn register(store: &dyn Store, announcement: Announcement) -> Self {
+        let Registration { slot, .. } = store.register(&announcement).await.unwrap();
+        Self { slot, announcement }
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.announcement.incarnation
+    }
+
+    pub(crate) fn heartbeat(&self, status: Status) -> Heartbeat {
+        Heartbeat { endpoint: self.announcement.endpoint, status, players: 0 }
+    }
+
+    pub(crate) async fn beat(&self, store: &dyn Store, status: Status) -> pintail_store::HeartbeatOutcome {
+        store.heartbeat(self.slot, self.incarnation(), &self.heartbeat(status)).await.unwrap()
+    }
+
+    pub(crate) async fn stop(&self, store: &dyn Store) {
+        store.deregister(self.slot, self.incarnation()).await.unwrap();
+    }
+
+    /// Waits until its lease is gone and it is reaped.
+    pub(crate) async fn reaped(&self, store: &dyn Store) {
+        eventually("the server is reaped", async || store.reap().await.unwrap().contains(&self.slot).then_some(()))
+            .await;
+    }
+}
+
+/// The servers of a kind, of which none may be broken.
+pub(crate) async fn servers(store: &dyn Store, kind: Kind) -> Vec<ServerRecord> {
+    store.scan(kind).await.unwrap().into_iter().collect::<Result<_, _>>().unwrap()
+}
+
+pub(crate) fn echo() -> GameType {
+    GameType::new("echo").unwrap()
+}
+
+pub(crate) fn name(text: &str) -> PlayerName {
+    PlayerName::new(text).unwrap()
+}
+
+/// The order of the first game of a room with this number.
+pub(crate) fn order(number: u64) -> GameOrder {
+    GameOrder {
+        id: GameId { room: RoomId(number), round: Round(1) },
+        game_type: echo(),
+        durability: Durability::Ephemeral,
+        settings: r#"{"speed":"fast"}"#.to_owned(),
+        players: vec![OrderedPlayer { session: SessionId(number), name: name("Ada, “the first”") }],
+        seed: u64::MAX - number,
+        lobby: Slot::new(Kind::Lobby, 0),
+    }
+}
+
+pub(crate) async fn placed(store: &dyn Store, order: &GameOrder) -> Owner {
+    match store.place(order).await.unwrap() {
+        PlaceOutcome::Placed(owner) => owner,
+        other => panic!("not placed: {other:?}"),
+    }
+}
+
+pub(crate) fn finished() -> EndOutcome {
+    EndOutcome { reason: EndReason::Finished, result: r#"{"winner":0}"#.to_owned(), message: String::new() }
+}
+
+/// How many games each server of the registry has, by index.
+pub(crate) async fn game_counts(store: &dyn Store) -> Vec<u32> {
+    servers(store, Kind::Game).await.iter().map(|server| server.games).collect()
+}
+
+/// A change that creates a room.
+pub(crate) fn creation(number: u64, labels: &[&str]) -> RoomChange {
+    change(number, 0, labels)
+}
+
+/// A change of a room.
+pub(crate) fn change(number: u64, from: u64, labels: &[&str]) -> RoomChange {
+    let state = RoomState {
+        body: format!(r#"{{"room":{number}}}"#),
+        invite: format!("CODE{number}"),
+        labels: labels.iter().map(|&label| label.to_owned()).collect(),
+    };
+    RoomChange { id: RoomId(number), from: Version(from), to: Some(state), enter: Vec::new(), leave: Vec::new() }
+}
+
+/// A session and its token.
+pub(crate) struct Player {
+    pub(crate) token: ResumeToken,
+}
+
+impl Player {
+    pub(crate) fn new() -> Self {
+        Self { token: ResumeToken::random() }
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.token.session()
+    }
+
+    pub(crate) fn login(&self, mode: LoginMode, gateway: &Server) -> Login {
+        Login {
+            session: self.id(),
+            token: self.token.hash(),
+            mode,
+            gateway: gateway.slot,
+            incarnation: gateway.incarnation(),
+        }
+    }
+
+    /// Logs in as a new session.
+    pub(crate) async fn enter(store: &dyn Store, gateway: &Server) -> Self {
+        let player = Self::new();
+        player.accepted(store, LoginMode::New(name("Ada")), gateway).await;
+        player
+    }
+
+    pub(crate) async fn accepted(&self, store: &dyn Store, mode: LoginMode, gateway: &Server) -> Generation {
+        match store.login(&self.login(mode, gateway)).await.unwrap() {
+            LoginOutcome::Accepted { generation, .. } => generation,
+            other => panic!("not accepted: {other:?}"),
+        }
+    }
+}
+
+/// The error of a result, whatever else it holds.
+pub(crate) fn error_of<T: Debug, E>(result: Result<T, E>) -> E {
+    match result {
+        Ok(value) => panic!("it worked: {value:?}"),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,185 @@
+//! A program under test: its lines come out, lines and signals go in.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long a program may take to say or do what is waited for. Far more than it needs, for machines that are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a program that ends is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A program that runs. Dropping it ends it.
+#[derive(Debug)]
+pub struct Program {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    /// Everything that was said until now, for the message of a test that fails.
+    transcript: Vec<String>,
+}
+
+/// A program to be started.
+#[derive(Debug)]
+pub struct ProgramBuilder(Command);
+
+impl Program {
+    /// The program at this path, without any `PINTAIL_…` variable of the environment.
+    #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a program is built, then started, as a process is")]
+    pub fn new(path: impl AsRef<OsStr>) -> ProgramBuilder {
+        let mut command = Command::new(path);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PINTAIL_") {
+                command.env_remove(name);
+            }
+        }
+        ProgramBuilder(command)
+    }
+
+    /// Waits for a line, on standard output or error, that contains this text, and returns it. Lines before it are
+    /// passed over.
+    ///
+    /// # Panics
+    /// If it does not come in time, or the program's output ends.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("the program did not say `{text}`; it said:\n{}", self.transcript.join("\n"));
+            };
+            self.transcript.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Types a line.
+    ///
+    /// # Panics
+    /// If the program's input is closed.
+    pub fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("the input is open");
+        writeln!(stdin, "{line}").expect("the program reads its input");
+    }
+
+    /// Ends the program's input.
+    pub fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends a signal, such as `TERM`.
+    ///
+    /// # Panics
+    /// If it can't be sent.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "signal {name} can't be sent to process {pid}");
+    }
+
+    /// Waits until the program has ended.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the program does not end; it said:\n{}", self.transcript().join("\n"));
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Everything that the program has said until now, line by line.
+    pub fn transcript(&mut self) -> &[String] {
+        self.transcript.extend(self.lines.try_iter());
+        &self.transcript
+    }
+}
+
+impl ProgramBuilder {
+    /// With these arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    /// With this environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    #[must_use]
+    pub fn start(mut self) -> Program {
+        let spawned = self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut process =
+            spawned.unwrap_or_else(|error| panic!("{:?} can't be started: {error}", self.0.get_program()));
+        let (sender, lines) = channel();
+        let outputs: [Option<Box<dyn Read + Send>>; 2] =
+            [process.stdout.take().map(|out| Box::new(out) as _), process.stderr.take().map(|out| Box::new(out) as _)];
+        for output in outputs.into_iter().flatten() {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                // It ends with the program, whose pipe it reads, or with the test, which no longer listens.
+                BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
+        }
+        Program { stdin: process.stdin.take(), process, lines, transcript: Vec::new() }
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    #[must_use]
+    pub fn output(mut self) -> std::process::Output {
+        let output = self.0.stdin(Stdio::null()).output();
+        output.unwrap_or_else(|error| panic!("{:?} can't be started: {error}", self.0.get_program()))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nobody to tell.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_go_in_and_come_out() {
+        let mut cat = Program::new("cat").start();
+        cat.type_line("one");
+        cat.type_line("two words");
+        assert_eq!(cat.wait_for("words"), "two words");
+        cat.close_input();
+        assert!(cat.wait_for_end().success());
+        assert_eq!(cat.transcript(), ["one", "two words"]);
+    }
+
+    #[test]
+    fn signals_end_it() {
+        let mut cat = Program::new("cat").start();
+        cat.signal("TERM");
+        assert!(!cat.wait_for_end().success());
+    }
+}
