@@ -1,5 +1,6 @@
 //! Puts the parts of a gateway together: bind, run, stop.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,6 @@ use pintail_net::{
     BindError, Identity, MemberEvent, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address,
 };
 use pintail_store::{Announcement, BrokenEntry, Letter, Notice, SharedStore};
-use pintail_wire::client::GoodbyeReason;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -157,7 +157,7 @@ impl GatewayServer {
         gateway.ready.store(false, Ordering::Relaxed);
         gateway.stop.cancel();
         for session in gateway.sessions.all() {
-            session.say_goodbye_for_shutdown();
+            session.stopped();
         }
         gateway.tasks.close();
         gateway.tasks.wait().await;
@@ -231,19 +231,18 @@ impl Gateway {
     /// Adds a session that has logged in. An older connection of it is told why it ends; so is this one, if a newer
     /// one is here already.
     pub(crate) fn seat(&self, session: &Arc<Session>) {
-        let message = "this player has connected again from elsewhere";
         match self.sessions.insert(session.clone()) {
             Ok(None) => {}
             Ok(Some(before)) => {
                 // What the old connection still says must not mix with what the new one will.
                 before.detach();
-                before.say_goodbye(GoodbyeReason::Replaced, message, false);
+                before.replaced();
             }
-            Err(Replaced) => session.say_goodbye(GoodbyeReason::Replaced, message, false),
+            Err(Replaced) => session.replaced(),
         }
         // Whoever tells the clients that the gateway stops did not see a session that comes after.
         if self.stop.is_cancelled() {
-            session.say_goodbye_for_shutdown();
+            session.stopped();
         }
         self.count_sessions();
     }
@@ -298,8 +297,7 @@ impl Gateway {
         if let Some(session) = self.sessions.get(id)
             && session.generation < generation
         {
-            let message = "this player has connected again from elsewhere";
-            session.say_goodbye(GoodbyeReason::Replaced, message, false);
+            session.replaced();
         }
     }
 }
@@ -424,13 +422,14 @@ impl MainLoop {
     }
 
     async fn refresh_sessions(&self) {
+        let Some(identity) = self.gateway.identity() else { return };
         let sessions = self.gateway.sessions.all();
-        let seats: Vec<_> = sessions.iter().map(|session| (session.id, session.generation)).collect();
-        if seats.is_empty() {
-            return;
-        }
-        match self.gateway.store.refresh_sessions(&seats).await {
-            Ok(_gone) => {}
+        let held: Vec<_> = sessions.iter().map(|session| session.held()).collect();
+        match self.gateway.store.hold_sessions(identity.slot, identity.incarnation, &held).await {
+            Ok(stale) => {
+                let stale: BTreeSet<_> = stale.into_iter().collect();
+                sessions.iter().filter(|session| stale.contains(&session.id)).for_each(|session| session.replaced());
+            }
             Err(error) => debug!(%error, "can't refresh the sessions; trying again later"),
         }
     }

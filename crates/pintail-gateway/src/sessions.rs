@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pintail_core::{GameId, Generation, PlayerName, SessionId, TokenHash};
 use pintail_net::{Outbox, PushError};
+use pintail_store::HeldSession;
 use pintail_wire::Message;
 use pintail_wire::client::{Error, ErrorCode, GameDetachReason, GameDetached, Goodbye, GoodbyeReason};
 use pintail_wire::kind::client as kind;
@@ -82,6 +83,16 @@ impl Session {
         }
     }
 
+    /// What the store is told of it.
+    pub(crate) fn held(&self) -> HeldSession {
+        HeldSession {
+            session: self.id,
+            generation: self.generation,
+            name: self.name.clone(),
+            token: self.token.clone(),
+        }
+    }
+
     /// Queues a control message; a connection that can't take it is closing or about to be closed.
     pub(crate) fn push(&self, kind: u8, message: &impl Message) {
         // The one who finds the outbox full on the message path closes it.
@@ -94,8 +105,13 @@ impl Session {
         self.outbox.close_with(kind::GOODBYE, &[&goodbye.encode_to_vec()]);
     }
 
+    /// Closes the connection because the session has a newer one.
+    pub(crate) fn replaced(&self) {
+        self.say_goodbye(GoodbyeReason::Replaced, "this player has connected again from elsewhere", false);
+    }
+
     /// Closes the connection because the gateway stops.
-    pub(crate) fn say_goodbye_for_shutdown(&self) {
+    pub(crate) fn stopped(&self) {
         self.say_goodbye(GoodbyeReason::Shutdown, "this gateway is stopping", true);
     }
 

@@ -36,7 +36,7 @@ pub use registry::{
     Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, ScanEntry, ServerRecord, SlotOrigin,
 };
 pub use rooms::{CommitOutcome, RoomChange, RoomDocument, RoomPage, RoomState, Rooms, Version};
-pub use sessions::{Login, LoginMode, LoginOutcome, Sessions};
+pub use sessions::{HeldSession, Login, LoginMode, LoginOutcome, Sessions};
 
 /// The whole store.
 pub trait Store: Registry + Rooms + Games + Sessions + Mail {}

@@ -20,7 +20,7 @@ pub enum Letter {
     /// To a lobby server: the game is over. (Its scan: [`Games::unsettled_games`](crate::Games::unsettled_games).)
     GameOver(GameId),
     /// To a gateway: the session's current connection has this generation now and is not yours.
-    /// (Its scan: [`Sessions::refresh_sessions`](crate::Sessions::refresh_sessions).)
+    /// (Its scan: [`Sessions::hold_sessions`](crate::Sessions::hold_sessions).)
     SessionMoved(SessionId, Generation),
 }
 

@@ -45,6 +45,19 @@ pub enum LoginOutcome {
     WrongToken,
 }
 
+/// A connection that a gateway holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldSession {
+    /// The session.
+    pub session: SessionId,
+    /// Which of its connections this is.
+    pub generation: Generation,
+    /// The session's name.
+    pub name: PlayerName,
+    /// The hash of its resume token.
+    pub token: TokenHash,
+}
+
 /// The sessions of the gateways.
 #[async_trait]
 pub trait Sessions: Send + Sync + 'static {
@@ -59,9 +72,14 @@ pub trait Sessions: Send + Sync + 'static {
     /// by [`sessions_away`](Self::sessions_away) from now on, so that a lobby takes it out.
     async fn logout(&self, session: SessionId, generation: Generation) -> Result<bool>;
 
-    /// Starts the time anew of sessions that this gateway holds. Returns those whose current connection is not of the
-    /// generation given, or which the store does not know (it lost them).
-    async fn refresh_sessions(&self, sessions: &[(SessionId, Generation)]) -> Result<Vec<SessionId>>;
+    /// Says which connections a gateway holds: starts their sessions' time anew, and puts back what the store lost (it
+    /// came back empty or old, or it took the gateway for gone). Returns the sessions that have a newer connection.
+    async fn hold_sessions(
+        &self,
+        gateway: Slot,
+        incarnation: Incarnation,
+        sessions: &[HeldSession],
+    ) -> Result<Vec<SessionId>>;
 
     /// Sessions that have been away for at least `min_age_ms`, oldest first.
     async fn sessions_away(&self, min_age_ms: u64, limit: u32) -> Result<Vec<SessionId>>;

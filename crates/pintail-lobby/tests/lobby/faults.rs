@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pintail_core::{EndOutcome, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot};
 use pintail_store::{
-    Announcement, CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Heartbeat, HeartbeatOutcome, Letter,
-    Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, Result, RoomChange, RoomDocument, RoomPage,
-    Rooms, ScanEntry, Sessions, StoreError, Subscription,
+    Announcement, CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Heartbeat, HeartbeatOutcome, HeldSession,
+    Letter, Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, Result, RoomChange, RoomDocument,
+    RoomPage, Rooms, ScanEntry, Sessions, StoreError, Subscription,
 };
 
 /// How long a slow change takes.
@@ -144,8 +144,13 @@ impl Sessions for FaultyStore {
     async fn logout(&self, session: SessionId, generation: Generation) -> Result<bool> {
         self.inner.logout(session, generation).await
     }
-    async fn refresh_sessions(&self, sessions: &[(SessionId, Generation)]) -> Result<Vec<SessionId>> {
-        self.inner.refresh_sessions(sessions).await
+    async fn hold_sessions(
+        &self,
+        gateway: Slot,
+        incarnation: Incarnation,
+        sessions: &[HeldSession],
+    ) -> Result<Vec<SessionId>> {
+        self.inner.hold_sessions(gateway, incarnation, sessions).await
     }
     async fn sessions_away(&self, min_age_ms: u64, limit: u32) -> Result<Vec<SessionId>> {
         self.inner.sessions_away(min_age_ms, limit).await

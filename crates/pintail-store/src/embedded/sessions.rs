@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::expiring::Expiring;
 use super::timeline::Timeline;
 use super::{EmbeddedStore, State};
-use crate::{Letter, Login, LoginMode, LoginOutcome, Result, Sessions};
+use crate::{HeldSession, Letter, Login, LoginMode, LoginOutcome, Result, Sessions};
 
 /// Sessions and where they are.
 #[derive(Debug, Default)]
@@ -79,10 +79,7 @@ impl State {
             }
         }
         let session = Session { name: name.clone(), token: login.token.clone(), gateway, generation, away: false };
-        self.sessions.sessions.insert(login.session, session, now + self.periods.session_ttl);
-        self.sessions.connected.entry(gateway).or_default().insert(login.session);
-        self.sessions.away.remove(login.session);
-        self.keep_session(login.session, now);
+        self.seat(login.session, session, now);
         LoginOutcome::Accepted { generation, name }
     }
 
@@ -116,16 +113,35 @@ impl State {
         true
     }
 
-    fn refresh_sessions(&mut self, sessions: &[(SessionId, Generation)], now: Instant) -> Vec<SessionId> {
+    fn hold_sessions(&mut self, gateway: (Slot, Incarnation), held: &[HeldSession], now: Instant) -> Vec<SessionId> {
         let mut stale = Vec::new();
-        for &(id, generation) in sessions {
-            if self.sessions.current(id, generation, now).is_some() {
-                self.keep_session(id, now);
-            } else {
-                stale.push(id);
+        for one in held {
+            let known = self.sessions.sessions.get(&one.session, now).map(|known| (known.generation, known.gateway));
+            if known.is_some_and(|(generation, _)| generation > one.generation) {
+                stale.push(one.session);
+                continue;
             }
+            if let Some((_, older)) = known {
+                self.sessions.disconnect(one.session, older);
+            }
+            let session = Session {
+                name: one.name.clone(),
+                token: one.token.clone(),
+                gateway,
+                generation: one.generation,
+                away: false,
+            };
+            self.seat(one.session, session, now);
         }
         stale
+    }
+
+    /// Puts a connected session where it belongs.
+    fn seat(&mut self, id: SessionId, session: Session, now: Instant) {
+        self.sessions.connected.entry(session.gateway).or_default().insert(id);
+        self.sessions.sessions.insert(id, session, now + self.periods.session_ttl);
+        self.sessions.away.remove(id);
+        self.keep_session(id, now);
     }
 
     /// Marks up to `limit` sessions of a gateway that is gone away.
@@ -154,8 +170,13 @@ impl Sessions for EmbeddedStore {
         Ok(self.run(|state, now| state.logout(session, generation, now)))
     }
 
-    async fn refresh_sessions(&self, sessions: &[(SessionId, Generation)]) -> Result<Vec<SessionId>> {
-        Ok(self.run(|state, now| state.refresh_sessions(sessions, now)))
+    async fn hold_sessions(
+        &self,
+        gateway: Slot,
+        incarnation: Incarnation,
+        sessions: &[HeldSession],
+    ) -> Result<Vec<SessionId>> {
+        Ok(self.run(|state, now| state.hold_sessions((gateway, incarnation), sessions, now)))
     }
 
     async fn sessions_away(&self, min_age_ms: u64, limit: u32) -> Result<Vec<SessionId>> {

@@ -1,13 +1,13 @@
 //! Sessions in Redis.
 
 use async_trait::async_trait;
-use pintail_core::{Generation, SessionId};
+use pintail_core::{Generation, Incarnation, SessionId, Slot};
 
 use super::{Answer, RedisStore, milliseconds, parse, parts, unexpected};
-use crate::{Login, LoginMode, LoginOutcome, Result, Sessions};
+use crate::{HeldSession, Login, LoginMode, LoginOutcome, Result, Sessions};
 
-/// How many sessions one call of a script refreshes: it is one atomic step, and everyone else waits for its end.
-const REFRESH_MAX: usize = 256;
+/// How many sessions one call of a script deals with: it is one atomic step, and everyone else waits for its end.
+const HOLD_MAX: usize = 256;
 
 #[async_trait]
 impl Sessions for RedisStore {
@@ -47,14 +47,20 @@ impl Sessions for RedisStore {
         self.invoke(&key, &call).await
     }
 
-    async fn refresh_sessions(&self, sessions: &[(SessionId, Generation)]) -> Result<Vec<SessionId>> {
+    async fn hold_sessions(
+        &self,
+        gateway: Slot,
+        incarnation: Incarnation,
+        sessions: &[HeldSession],
+    ) -> Result<Vec<SessionId>> {
         let mut stale = Vec::new();
-        for chunk in sessions.chunks(REFRESH_MAX) {
-            let key = self.keys.session(chunk[0].0);
-            let mut call = self.script(&self.scripts.refresh_sessions, &key);
-            call.arg(milliseconds(self.periods.session_ttl));
-            for (session, generation) in chunk {
-                call.arg(session.to_string()).arg(generation.0);
+        for chunk in sessions.chunks(HOLD_MAX) {
+            let key = self.keys.session(chunk[0].session);
+            let mut call = self.script(&self.scripts.hold_sessions, &key);
+            call.arg(gateway.to_string()).arg(incarnation.to_string()).arg(milliseconds(self.periods.session_ttl));
+            for held in chunk {
+                call.arg(held.session.to_string()).arg(held.generation.0);
+                call.arg(held.token.as_str()).arg(held.name.as_str());
             }
             let answer: Answer = self.invoke(&key, &call).await?;
             for session in &answer {

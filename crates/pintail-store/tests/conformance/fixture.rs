@@ -10,9 +10,9 @@ use pintail_core::{
     SessionId, Slot, Status,
 };
 use pintail_store::{
-    Announcement, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, Login, LoginMode, LoginOutcome,
-    OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore, Registration, RoomChange, RoomState,
-    ServerRecord, SharedStore, Store, Version,
+    Announcement, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, HeldSession, Login, LoginMode,
+    LoginOutcome, OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore, Registration, RoomChange,
+    RoomState, ServerRecord, SharedStore, Store, Version,
 };
 use pintail_testkit::RedisServer;
 use tokio::time::Instant;
@@ -119,6 +119,11 @@ impl Server {
         Heartbeat { endpoint: self.announcement.endpoint, status, players: 0 }
     }
 
+    /// Says, as a gateway, which connections it holds; gives those that are held no longer.
+    pub(crate) async fn hold(&self, store: &dyn Store, sessions: &[HeldSession]) -> Vec<SessionId> {
+        store.hold_sessions(self.slot, self.incarnation(), sessions).await.unwrap()
+    }
+
     pub(crate) async fn beat(&self, store: &dyn Store, status: Status) -> pintail_store::HeartbeatOutcome {
         store.heartbeat(self.slot, self.incarnation(), &self.heartbeat(status)).await.unwrap()
     }
@@ -213,6 +218,11 @@ impl Player {
             gateway: gateway.slot,
             incarnation: gateway.incarnation(),
         }
+    }
+
+    /// The player's connection of this generation, as its gateway holds it.
+    pub(crate) fn held(&self, generation: Generation) -> HeldSession {
+        HeldSession { session: self.id(), generation, name: name("Ada"), token: self.token.hash() }
     }
 
     /// Logs in as a new session.

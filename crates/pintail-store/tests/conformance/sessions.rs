@@ -16,7 +16,8 @@ on_both_stores!(
     a_lost_connection_is_listed_until_it_is_settled_or_back,
     a_lost_connection_that_was_replaced_changes_nothing,
     a_logout_ends_the_session_and_its_place,
-    a_refresh_keeps_sessions_and_tells_stale_ones,
+    sessions_that_are_held_live_and_others_expire,
+    a_gateway_puts_back_what_the_store_lost_and_hears_of_newer_connections,
     a_session_that_nobody_refreshes_expires,
 );
 
@@ -109,7 +110,7 @@ async fn a_lost_connection_that_was_replaced_changes_nothing(fixture: &Fixture) 
     store.session_away(player.id(), Generation(1)).await.unwrap();
     assert!(store.sessions_away(0, 10).await.unwrap().is_empty());
     assert!(!store.logout(player.id(), Generation(1)).await.unwrap());
-    assert!(store.refresh_sessions(&[(player.id(), generation)]).await.unwrap().is_empty());
+    assert!(gateway.hold(&*store, &[player.held(generation)]).await.is_empty());
     store.session_away(SessionId::random(), Generation(1)).await.unwrap();
     assert!(store.sessions_away(0, 10).await.unwrap().is_empty(), "nobody knows that session");
 }
@@ -130,7 +131,7 @@ async fn a_logout_ends_the_session_and_its_place(fixture: &Fixture) {
     assert_eq!(store.sessions_away(0, 10).await.unwrap(), [member.id()], "a lobby takes it out of its room");
 }
 
-async fn a_refresh_keeps_sessions_and_tells_stale_ones(fixture: &Fixture) {
+async fn sessions_that_are_held_live_and_others_expire(fixture: &Fixture) {
     let store = fixture.store(Periods { session_ttl: ms(1500), ..LONG });
     let gateway = Server::start(&*store, Kind::Gateway, 1).await;
     let [kept, left] = [Player::enter(&*store, &gateway).await, Player::enter(&*store, &gateway).await];
@@ -139,22 +140,38 @@ async fn a_refresh_keeps_sessions_and_tells_stale_ones(fixture: &Fixture) {
     store.commit_room(&change).await.unwrap();
     let entered_at = Instant::now();
     while entered_at.elapsed() < ms(3000) {
-        assert!(store.refresh_sessions(&[(kept.id(), Generation(1))]).await.unwrap().is_empty());
+        assert!(gateway.hold(&*store, &[kept.held(Generation(1))]).await.is_empty());
         tokio::time::sleep(ms(50)).await;
     }
     let login = left.login(LoginMode::Resume(None), &gateway);
     assert_eq!(store.login(&login).await.unwrap(), LoginOutcome::Unknown, "nobody refreshed it");
     assert_eq!(store.room_of(kept.id()).await.unwrap().unwrap().id, change.id, "its place lives with it");
     assert_eq!(store.room_of(left.id()).await.unwrap(), None);
+}
 
-    let unknown: Vec<_> = (0..600).map(|number| (SessionId(number), Generation(1))).collect();
-    let mut sessions = unknown.clone();
-    sessions.insert(300, (kept.id(), Generation(1)));
-    sessions.insert(301, (kept.id(), Generation(2)));
-    let stale = store.refresh_sessions(&sessions).await.unwrap();
-    assert_eq!(stale.len(), 601);
-    assert_eq!(stale[300], kept.id(), "another generation is the current one");
-    assert!(store.refresh_sessions(&[]).await.unwrap().is_empty());
+async fn a_gateway_puts_back_what_the_store_lost_and_hears_of_newer_connections(fixture: &Fixture) {
+    let store = fixture.store(LONG);
+    let [here, there] =
+        [Server::start(&*store, Kind::Gateway, 1).await, Server::start(&*store, Kind::Gateway, 2).await];
+    let moved = Player::enter(&*store, &here).await;
+    moved.accepted(&*store, LoginMode::Resume(None), &there).await;
+    let taken_for_gone = Player::enter(&*store, &here).await;
+    store.session_away(taken_for_gone.id(), Generation(1)).await.unwrap();
+    let lost: Vec<Player> = (0..600).map(|_| Player::new()).collect();
+
+    let mut held: Vec<_> = lost.iter().map(|player| player.held(Generation(7))).collect();
+    held.insert(300, moved.held(Generation(1)));
+    held.insert(301, taken_for_gone.held(Generation(1)));
+    assert_eq!(here.hold(&*store, &held).await, [moved.id()]);
+
+    assert!(store.sessions_away(0, 10).await.unwrap().is_empty(), "it is here after all");
+    assert_eq!(lost[0].accepted(&*store, LoginMode::Resume(None), &there).await, Generation(8), "the numbers go on");
+    store.deregister(here.slot, here.incarnation()).await.unwrap();
+    while store.sweep_orphans(1000).await.unwrap() > 0 {}
+    let away = store.sessions_away(0, 1000).await.unwrap();
+    assert_eq!(away.len(), 600, "those still held go with their gateway");
+    assert!(!away.contains(&lost[0].id()) && !away.contains(&moved.id()));
+    assert!(here.hold(&*store, &[]).await.is_empty());
 }
 
 async fn a_session_that_nobody_refreshes_expires(fixture: &Fixture) {
