@@ -104,6 +104,17 @@ pub enum PlaceOutcome {
 /// waits for its end.
 pub const SWEEP_MAX: u32 = 256;
 
+/// How putting a game back went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoreOutcome {
+    /// The store knows the game as this owner's and running.
+    Restored,
+    /// The game is over, or another owner's.
+    Taken,
+    /// The owner does not hold its slot: the store lost that, too. Register first.
+    Unregistered,
+}
+
 /// The games of the game servers.
 #[async_trait]
 pub trait Games: Send + Sync + 'static {
@@ -119,9 +130,8 @@ pub trait Games: Send + Sync + 'static {
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>>;
 
     /// Puts a running game back into a store that lost it (a Redis that came back empty), if the store knows nothing
-    /// of it and the owner holds its slot; a game that the store knows is left as it is. Returns whether the game runs
-    /// and is this owner's.
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool>;
+    /// of it and the owner holds its slot; a game that the store knows is left as it is.
+    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome>;
 
     /// Ends a game, if it is still this owner's and has not ended: keeps the outcome for [`GAME_RECORD_TTL`](pintail_core::limits::GAME_RECORD_TTL),
     /// counts the game down, lists it as unsettled, and sends its lobby [`Letter::GameOver`](crate::Letter::GameOver).

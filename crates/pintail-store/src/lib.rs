@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
-pub use games::{EndOutcome, EndReason, GameOrder, GameRecord, Games, OrderedPlayer, Owner, PlaceOutcome};
+pub use games::{
+    EndOutcome, EndReason, GameOrder, GameRecord, Games, OrderedPlayer, Owner, PlaceOutcome, RestoreOutcome,
+};
 pub use mail::{Letter, Mail, Notice, Subscription};
 pub use periods::Periods;
 pub use redis::{BadRedisUrl, RedisOptions, RedisStore};

@@ -83,7 +83,7 @@ impl Program {
         assert!(status.is_ok_and(|status| status.success()), "signal {name} can't be sent to process {pid}");
     }
 
-    /// Waits until the program has ended.
+    /// Waits until the program has ended; the transcript has then all that it said.
     ///
     /// # Panics
     /// If it does not end in time.
@@ -91,6 +91,10 @@ impl Program {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.process.try_wait().expect("a child can be waited for") {
+                // Its pipes end with it, unless it left children behind.
+                while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    self.transcript.push(line);
+                }
                 return status;
             }
             assert!(Instant::now() < deadline, "the program does not end; it said:\n{}", self.transcript().join("\n"));

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use pintail_core::{EndOutcome, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot};
 use pintail_store::{
     Announcement, CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Heartbeat, HeartbeatOutcome, HeldSession,
-    Letter, Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, Result, RoomChange, RoomDocument,
-    RoomPage, Rooms, ScanEntry, Sessions, StoreError, Subscription,
+    Letter, Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, RestoreOutcome, Result, RoomChange,
+    RoomDocument, RoomPage, Rooms, ScanEntry, Sessions, StoreError, Subscription,
 };
 
 /// How long a slow change takes.
@@ -116,7 +116,7 @@ impl Games for FaultyStore {
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>> {
         self.inner.hosted(slot, incarnation).await
     }
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool> {
+    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
         self.inner.restore_game(order, owner).await
     }
     async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool> {

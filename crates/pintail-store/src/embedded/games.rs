@@ -11,7 +11,7 @@ use super::expiring::Expiring;
 use super::timeline::Timeline;
 use super::{EmbeddedStore, State};
 use crate::games::{SWEEP_MAX, server_lost};
-use crate::{EndOutcome, GameOrder, GameRecord, Games, Letter, Owner, PlaceOutcome, Result};
+use crate::{EndOutcome, GameOrder, GameRecord, Games, Letter, Owner, PlaceOutcome, RestoreOutcome, Result};
 
 /// Game records and who has which.
 #[derive(Debug, Default)]
@@ -89,15 +89,16 @@ impl State {
         free.min_by(|a, b| (a.2 * b.3).cmp(&(b.2 * a.3))).map(|(slot, incarnation, ..)| (slot, incarnation))
     }
 
-    fn restore_game(&mut self, order: &GameOrder, owner: Owner, now: Instant) -> bool {
+    fn restore_game(&mut self, order: &GameOrder, owner: Owner, now: Instant) -> RestoreOutcome {
         if let Some(record) = self.games.get(order.id, now) {
-            return record.owner == owner && record.outcome.is_none();
+            let own = record.owner == owner && record.outcome.is_none();
+            return if own { RestoreOutcome::Restored } else { RestoreOutcome::Taken };
         }
-        let holds = self.registry.holds(owner.slot, owner.incarnation);
-        if holds {
-            self.games.add(order, owner);
+        if !self.registry.holds(owner.slot, owner.incarnation) {
+            return RestoreOutcome::Unregistered;
         }
-        holds
+        self.games.add(order, owner);
+        RestoreOutcome::Restored
     }
 
     fn end_game(&mut self, id: GameId, owner: Owner, outcome: &EndOutcome, now: Instant) -> bool {
@@ -165,7 +166,7 @@ impl Games for EmbeddedStore {
         Ok(self.run(|state, _| state.games.hosted_some((slot, incarnation), usize::MAX)))
     }
 
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool> {
+    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
         Ok(self.run(|state, now| state.restore_game(order, owner, now)))
     }
 

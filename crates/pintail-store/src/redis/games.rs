@@ -6,7 +6,7 @@ use redis::ScriptInvocation;
 
 use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
 use crate::games::{SWEEP_MAX, server_lost};
-use crate::{EndOutcome, GameOrder, GameRecord, Games, Owner, PlaceOutcome, Result, StoreError};
+use crate::{EndOutcome, GameOrder, GameRecord, Games, Owner, PlaceOutcome, RestoreOutcome, Result, StoreError};
 
 impl RedisStore {
     /// What has been in a sorted set by time for at least `min_age_ms`.
@@ -89,13 +89,19 @@ impl Games for RedisStore {
         games.iter().map(|game| parse(&key, "member", game)).collect()
     }
 
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<bool> {
+    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
         let key = self.keys.game(order.id);
         let mut call = self.script(&self.scripts.restore_game, &key);
         call.arg(order.id.to_string()).arg(owner.slot.to_string());
         call.arg(owner.incarnation.to_string()).arg(owner.epoch.0);
         add_order(&mut call, &key, order)?;
-        self.invoke(&key, &call).await
+        let answer: Answer = self.invoke(&key, &call).await?;
+        match parts(&answer)[..] {
+            ["restored"] => Ok(RestoreOutcome::Restored),
+            ["taken"] => Ok(RestoreOutcome::Taken),
+            ["unregistered"] => Ok(RestoreOutcome::Unregistered),
+            ref other => Err(unexpected(&key, other)),
+        }
     }
 
     async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool> {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use pintail_core::{Kind, Status};
 use pintail_store::{
-    Games, Heartbeat, HeartbeatOutcome, Mail, Notice, RedisOptions, RedisStore, Registry, Rooms, StoreError,
+    Games, Heartbeat, HeartbeatOutcome, Mail, Notice, RedisOptions, RedisStore, Registry, RestoreOutcome, Rooms,
+    StoreError,
 };
 use pintail_testkit::RedisServer;
 use tokio::net::{TcpListener, TcpStream};
@@ -60,7 +61,7 @@ async fn a_redis_that_came_back_empty_serves_again_by_itself() {
     assert_eq!(host.beat(&store, Status::Smooth).await, HeartbeatOutcome::Lost);
     let again = Server::register(&store, host.announcement.clone()).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOn(again.slot), "the subscription is back");
-    assert!(store.restore_game(&order(1), owner).await.unwrap());
+    assert_eq!(store.restore_game(&order(1), owner).await.unwrap(), RestoreOutcome::Restored);
     assert_eq!(again.beat(&store, Status::Smooth).await, HeartbeatOutcome::Renewed { games: 1 });
 }
 

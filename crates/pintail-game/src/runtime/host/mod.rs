@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pintail_core::limits::ROOM_PLAYERS_MAX;
 use pintail_core::{GameId, Incarnation, SessionId, Slot};
 use pintail_net::LinkId;
-use pintail_store::{GameOrder, GameRecord, Owner};
+use pintail_store::{GameOrder, GameRecord, Owner, RestoreOutcome};
 use pintail_wire::Frame;
 use pintail_wire::client::{GameDetachReason, GameDetached};
 use pintail_wire::link::Attach;
@@ -54,8 +54,8 @@ pub enum HostEvent {
     Loaded(GameId, Answer<Option<GameRecord>>),
     /// Answers [`Command::End`]: whether the game is over with this owner.
     EndAnswered(GameId, Answer<bool>),
-    /// Answers [`Command::Restore`]: whether the game is this owner's.
-    Restored(GameId, Owner, Answer<bool>),
+    /// Answers [`Command::Restore`].
+    Restored(GameId, Owner, Answer<RestoreOutcome>),
     /// Ends every game: the server stops.
     Stop,
 }
@@ -255,16 +255,17 @@ impl GameHost {
         }
     }
 
-    fn restored(&mut self, id: GameId, owner: Owner, answer: Answer<bool>, fx: &mut Effects) {
+    fn restored(&mut self, id: GameId, owner: Owner, answer: Answer<RestoreOutcome>, fx: &mut Effects) {
         let Some(game) = self.games.get_mut(&id).filter(|game| game.is_live()) else { return };
         match answer {
-            Ok(true) => game.owner = owner,
-            Ok(false) => {
+            Ok(RestoreOutcome::Restored) => game.owner = owner,
+            Ok(RestoreOutcome::Taken) => {
                 warn!(game = %id, "the store says that the game is not ours; it is dropped");
                 game.disown(fx);
                 self.forget(id);
             }
-            // The next scan asks again.
+            // The store lost this server too, which its membership is about to mend. The next scan asks again.
+            Ok(RestoreOutcome::Unregistered) => {}
             Err(StoreFailed) => debug!(game = %id, "the game could not be put back into the store"),
         }
     }

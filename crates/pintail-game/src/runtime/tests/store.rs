@@ -1,5 +1,7 @@
 //! What the host asks of the store, and what it makes of the answers.
 
+use pintail_store::RestoreOutcome;
+
 use super::*;
 
 #[test]
@@ -90,7 +92,8 @@ fn games_that_the_store_lost_are_put_back() {
     assert_eq!((order.id, owner.slot, owner.incarnation), (GAME, new_slot, INCARNATION));
     let owner = *owner;
     world.event(HostEvent::Restored(GAME, owner, Err(StoreFailed)));
-    world.event(HostEvent::Restored(GAME, owner, Ok(true)));
+    world.event(HostEvent::Restored(GAME, owner, Ok(RestoreOutcome::Unregistered)));
+    world.event(HostEvent::Restored(GAME, owner, Ok(RestoreOutcome::Restored)));
     assert_eq!(world.host.live_games(), 1);
 }
 
@@ -99,7 +102,7 @@ fn a_game_that_is_another_servers_now_is_dropped() {
     let mut world = World::playing("probe");
     world.take(ANN);
     let owner = world.records[&GAME].owner;
-    world.event(HostEvent::Restored(GAME, owner, Ok(false)));
+    world.event(HostEvent::Restored(GAME, owner, Ok(RestoreOutcome::Taken)));
     assert_eq!(world.take(ANN), [Seen::Detached(GameDetachReason::ServerUnreachable, true)]);
     assert_eq!((world.host.live_games(), world.end_reason(GAME)), (0, None));
     assert_eq!(world.host.next_due(), None);

@@ -1,0 +1,371 @@
+//! The commands and their settings. The definitions here are the only ones: environment, file and `--help` follow.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+
+use super::secret::{RedisUrl, SecretText};
+
+/// A distributed game server that keeps a game alive when its server dies.
+#[derive(Debug, Parser)]
+#[command(name = "pintail", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  pintail dev                                          try it: everything in one process
+  pintail play gomoku                                  a game in the terminal, against whoever comes next
+  pintail game --redis redis://127.0.0.1:6379          one more game server for a cluster
+  pintail status --redis redis://127.0.0.1:6379        which servers there are
+
+Settings: a flag beats its environment variable, which beats the file of --config, which beats the default.
+The file is TOML. A key is a flag's name with `_` for `-`; at the top it is for every command that has the setting, in
+a table such as [game] for that command alone.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole cluster in one process, with an embedded store
+    Dev(DevArgs),
+    /// Run a gateway: it holds the players' connections
+    Gateway(GatewayArgs),
+    /// Run a lobby server: it runs the rooms
+    Lobby(LobbyArgs),
+    /// Run a game server: it runs the games
+    Game(GameArgs),
+    /// Show the servers of a cluster
+    Status(StatusArgs),
+    /// Play a game in the terminal
+    Play(PlayArgs),
+}
+
+impl Command {
+    /// The command's settings for configuration and logs.
+    pub(crate) fn common(&self) -> &CommonArgs {
+        match self {
+            Self::Dev(args) => &args.common,
+            Self::Gateway(args) => &args.common,
+            Self::Lobby(args) => &args.common,
+            Self::Game(args) => &args.common,
+            Self::Status(args) => &args.common,
+            Self::Play(args) => &args.common,
+        }
+    }
+}
+
+/// Settings of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration and logs")]
+pub(crate) struct CommonArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE", env = "PINTAIL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// What to log, on the standard error: a level, or levels by module such as `warn,pintail_game=debug`
+    ///
+    /// [default: `warn,pintail=info` for servers, `warn` for dev and status, `error` for play]
+    #[arg(long, value_name = "FILTER", env = "PINTAIL_LOG", verbatim_doc_comment)]
+    pub(crate) log: Option<String>,
+
+    /// How to write the log
+    #[arg(long, value_name = "FORMAT", env = "PINTAIL_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line, for programs
+    Json,
+}
+
+/// Where the cluster's store is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// The cluster's Redis, such as redis://127.0.0.1:6379 or redis://:password@10.0.0.5:6379/0
+    #[arg(long, value_name = "URL", env = "PINTAIL_REDIS")]
+    pub(crate) redis: Option<RedisUrl>,
+
+    /// What stands before every key and channel in Redis; clusters that share a Redis need different ones
+    /// [default: nothing]
+    #[arg(long, value_name = "PREFIX", env = "PINTAIL_KEY_PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) key_prefix: String,
+}
+
+/// Settings of every kind of server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct ServerArgs {
+    /// Where the server listens: for players (gateway: 5555) or for gateways (lobby: 5556, game: 5557)
+    ///
+    /// Port 0 takes any free port, and so does the default port if it is in use. What it got is printed.
+    ///
+    /// [default: the kind's port on 127.0.0.1; with a cluster secret, on 0.0.0.0]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = listen_address)]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Where /healthz, /readyz and /metrics are served over HTTP, or `off`
+    ///
+    /// There is no login on this port: open it to those who may read the metrics only.
+    ///
+    /// [default: on 127.0.0.1, gateway 9555, lobby 9556, game 9557, or any free port if that is in use]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_ADMIN")]
+    pub(crate) admin: Option<AdminAddress>,
+
+    /// The IPv4 address at which the other servers reach this one
+    ///
+    /// [default: the address of --listen; if that is 0.0.0.0, the first network interface's]
+    #[arg(long, value_name = "IP", env = "PINTAIL_ADVERTISE", value_parser = advertised_address)]
+    pub(crate) advertise: Option<Ipv4Addr>,
+
+    /// The cluster's name: servers of different names refuse each other
+    #[arg(long, value_name = "NAME", env = "PINTAIL_CLUSTER", default_value = "pintail", value_parser = cluster_name)]
+    pub(crate) cluster: String,
+
+    /// What the servers of the cluster prove to each other: at least 16 characters, the same for all
+    ///
+    /// Whoever can list the machine's processes can read it on a command line: prefer PINTAIL_CLUSTER_SECRET or the
+    /// file. Without it, a server accepts links over loopback only.
+    #[arg(long, value_name = "SECRET", env = "PINTAIL_CLUSTER_SECRET")]
+    pub(crate) cluster_secret: Option<SecretText>,
+}
+
+/// `pintail gateway`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail gateway --redis redis://127.0.0.1:6379
+  PINTAIL_CLUSTER_SECRET=… pintail gateway --redis redis://10.0.0.5:6379 --advertise 10.0.0.7")]
+pub(crate) struct GatewayArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+
+    /// Where WebSockets and web pages are served over HTTP
+    ///
+    /// [default: port 8080 on 127.0.0.1; with a cluster secret, on 0.0.0.0; any free port if 8080 is in use]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_HTTP", help_heading = "Server", value_parser = listen_address)]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// How many players the gateway holds
+    #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", help_heading = "Server", default_value = "10000",
+          value_parser = value_parser!(u32).range(1..))]
+    pub(crate) capacity: u32,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// `pintail lobby`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail lobby --redis redis://127.0.0.1:6379
+  pintail lobby --redis redis://10.0.0.5:6379 --advertise 10.0.0.8     with PINTAIL_CLUSTER_SECRET set")]
+pub(crate) struct LobbyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+
+    /// How many rooms count as a full load
+    #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", help_heading = "Server", default_value = "10000",
+          value_parser = value_parser!(u32).range(1..))]
+    pub(crate) capacity: u32,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// `pintail game`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail game --redis redis://127.0.0.1:6379
+  pintail game --redis redis://10.0.0.5:6379 --capacity 200     with PINTAIL_CLUSTER_SECRET set
+
+Any number of game servers fit on one machine: the second takes free ports by itself.")]
+pub(crate) struct GameArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+
+    /// How many games the server runs at once
+    #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", help_heading = "Server", default_value = "1000",
+          value_parser = value_parser!(u32).range(1..))]
+    pub(crate) capacity: u32,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// `pintail dev`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail dev
+  pintail dev --gateways 2 --games 4
+  pintail dev --listen 0.0.0.0:5555     let players on other machines in")]
+pub(crate) struct DevArgs {
+    /// How many gateways
+    #[arg(long, value_name = "N", env = "PINTAIL_GATEWAYS", default_value = "1", value_parser = server_count())]
+    pub(crate) gateways: u32,
+
+    /// How many lobby servers
+    #[arg(long, value_name = "N", env = "PINTAIL_LOBBIES", default_value = "1", value_parser = server_count())]
+    pub(crate) lobbies: u32,
+
+    /// How many game servers
+    #[arg(long, value_name = "N", env = "PINTAIL_GAMES", default_value = "2", value_parser = server_count())]
+    pub(crate) games: u32,
+
+    /// Where the first gateway listens for players; port 0 takes any free port
+    ///
+    /// [default: 127.0.0.1:5555, or any free port if that is in use]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = listen_address)]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Where the first gateway serves WebSockets and web pages over HTTP; port 0 takes any free port
+    ///
+    /// [default: 127.0.0.1:8080, or any free port if that is in use]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_HTTP", value_parser = listen_address)]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// How many games each game server runs at once
+    #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", default_value = "1000",
+          value_parser = value_parser!(u32).range(1..))]
+    pub(crate) capacity: u32,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// `pintail status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail status --redis redis://127.0.0.1:6379
+  pintail status --redis redis://127.0.0.1:6379 --json | jq '.servers[].slot'")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
+    /// Print one JSON object, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Where `pintail play` looks for a gateway.
+pub(crate) const DEFAULT_GATEWAY: &str = "127.0.0.1:5555";
+
+/// `pintail play`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail play gomoku                         against whoever comes next
+  pintail play gomoku --private               in a room of your own; it shows the code that friends join with
+  pintail play gomoku --invite 7K3-Q9F        in a friend's room
+  pintail play my-game                        any game: its messages as JSON, one a line")]
+pub(crate) struct PlayArgs {
+    /// Which game, such as gomoku, arena or echo
+    #[arg(value_name = "GAME")]
+    pub(crate) game: String,
+
+    /// The gateway to connect to: host:port, tcp://host:port or ws://host:port/ws
+    #[arg(long, value_name = "ADDR", env = "PINTAIL_GATEWAY", default_value = DEFAULT_GATEWAY)]
+    pub(crate) gateway: pintail_client::Address,
+
+    /// What you are called
+    ///
+    /// [default: the name of your account, or `player`]
+    #[arg(long, value_name = "NAME", env = "PINTAIL_NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Join the room of this id, as `rooms` lists it
+    #[arg(long, value_name = "ID", env = "PINTAIL_ROOM", conflicts_with_all = ["invite", "private"])]
+    pub(crate) room: Option<pintail_core::RoomId>,
+
+    /// Join the room of this invite code
+    #[arg(long, value_name = "CODE", env = "PINTAIL_INVITE", conflicts_with = "private")]
+    pub(crate) invite: Option<String>,
+
+    /// Make a room that only those with its code can join
+    #[arg(long)]
+    pub(crate) private: bool,
+
+    /// The game's settings as JSON, for a new room or to look for one with the same
+    /// [default: the game's own]
+    #[arg(long, value_name = "JSON", env = "PINTAIL_SETTINGS", default_value = "", hide_default_value = true)]
+    pub(crate) settings: String,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Where the admin port listens, if anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AdminAddress {
+    /// Nowhere.
+    Off,
+    /// Here.
+    On(SocketAddr),
+}
+
+impl FromStr for AdminAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => listen_address(text).map(Self::On).map_err(|error| format!("{error}, or `off`")),
+        }
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address, a colon and a port from 0 to 65535, such as 127.0.0.1:7000 or 0.0.0.0:0".to_owned()
+    })
+}
+
+fn advertised_address(text: &str) -> Result<Ipv4Addr, String> {
+    match text.parse() {
+        Ok(address @ (Ipv4Addr::UNSPECIFIED | Ipv4Addr::BROADCAST)) => {
+            Err(format!("nobody can connect to {address}: write the machine's own IPv4 address, such as 10.0.0.7"))
+        }
+        Ok(address) => Ok(address),
+        Err(_) => Err("write an IPv4 address, such as 10.0.0.7".to_owned()),
+    }
+}
+
+fn cluster_name(text: &str) -> Result<String, String> {
+    let fits = (1..=CLUSTER_NAME_CHARACTERS_MAX).contains(&text.chars().count());
+    if fits && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a cluster's name has 1 to {CLUSTER_NAME_CHARACTERS_MAX} characters"))
+    }
+}
+
+/// It stands in every greeting and in logs.
+const CLUSTER_NAME_CHARACTERS_MAX: usize = 64;
+
+/// Beyond it, one process is the wrong place.
+const DEV_SERVERS_MAX: i64 = 16;
+
+fn server_count() -> clap::builder::RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..=DEV_SERVERS_MAX)
+}

@@ -1,0 +1,69 @@
+//! What ends a command, and its exit code.
+
+use std::process::ExitCode;
+
+use pintail_net::RoleError;
+use thiserror::Error;
+
+use crate::config::UsageError;
+use crate::config::server::Impossible;
+
+/// What ends a command other than success.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The command can't be understood. Also `--help`, which is no failure.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// It went wrong. The sentence says what to do.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The exit code of a command that can't be understood.
+const USAGE: u8 = 2;
+
+impl Failure {
+    /// A failure with this sentence.
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        Self::Failed(sentence.into())
+    }
+
+    /// Tells the operator on the standard error, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            Self::Usage(UsageError::CommandLine(error)) => {
+                // Help and version go to the standard output and are a success. If nobody reads them, nobody minds.
+                let _ = error.print();
+                u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+            }
+            Self::Usage(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(USAGE)
+            }
+            Self::Failed(sentence) => {
+                eprintln!("error: {sentence}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl From<Impossible> for Failure {
+    fn from(error: Impossible) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<RoleError> for Failure {
+    fn from(error: RoleError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(format!(
+            "the operating system refused ({error}): check the limits of this process, such as `ulimit -n`"
+        ))
+    }
+}

@@ -1,0 +1,10 @@
+//! The stock binary: Pintail with the games that come with it.
+
+use std::process::ExitCode;
+
+use pintail::GameTypes;
+use pintail::games::{Arena, Echo, Gomoku};
+
+fn main() -> ExitCode {
+    pintail::main(GameTypes::new().with::<Gomoku>().with::<Arena>().with::<Echo>())
+}

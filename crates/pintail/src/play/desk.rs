@@ -1,0 +1,353 @@
+//! The player's place between terminal and cluster: what to show for each event, what to do for each line typed.
+//!
+//! No IO: events and lines go in, text and actions come out.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use pintail_client::{Event, GameEndReason, Member, Room, RoomLeftReason, RoomState, SessionId};
+
+use super::command::{self, Command};
+use super::view::{self, GameView, Typed};
+use crate::output::printable;
+
+/// What to do for a line that was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Show this.
+    Say(Vec<String>),
+    /// Ask the lobby.
+    Ask(Command),
+    /// Send the game an input.
+    Send(Bytes),
+    /// Stop.
+    Quit,
+}
+
+/// One player at a terminal.
+pub(crate) struct Desk {
+    me: SessionId,
+    /// What friends type to play here too, but for the room.
+    invitation: String,
+    room: Option<Room>,
+    /// The game that runs.
+    view: Option<Box<dyn GameView>>,
+    /// The last hint, so that none is given twice in a row.
+    hint: String,
+    /// Whether the player has been in a room yet.
+    has_entered: bool,
+}
+
+impl Desk {
+    pub(crate) fn new(me: SessionId, invitation: String) -> Self {
+        Self { me, invitation, room: None, view: None, hint: String::new(), has_entered: false }
+    }
+
+    /// What to show for an event.
+    pub(crate) fn event(&mut self, event: Event, now: Instant) -> Vec<String> {
+        let mut lines = match event {
+            Event::Connected { resumed: true, gateway } => {
+                vec![format!("connected again, through {}", printable(&gateway))]
+            }
+            Event::Connected { resumed: false, .. } => Vec::new(),
+            Event::Disconnected { why } => vec![format!("{why}; connecting again")],
+            Event::Room(room) => self.room_changed(room),
+            Event::Chat(message) if message.session == self.me.0 => Vec::new(),
+            Event::Chat(message) => vec![format!("{}: {}", printable(&message.name), printable(&message.text))],
+            Event::RoomLeft { reason, .. } => self.left(reason),
+            Event::GameAttached { game_type, resynchronised, .. } => self.attached(&game_type, resynchronised),
+            Event::GameMessage { payload, .. } => {
+                self.view.as_mut().map(|view| view.message(&payload, now)).unwrap_or_default()
+            }
+            Event::GameState { payload, .. } => {
+                if let Some(view) = &mut self.view {
+                    view.state(&payload);
+                }
+                Vec::new()
+            }
+            Event::GameEnded { reason, result, message, .. } => self.ended(reason, &result, &message),
+            Event::GameDetached { message, retry: true, .. } => vec![format!("{}; coming back", printable(&message))],
+            Event::GameDetached { message, retry: false, .. } => {
+                self.view = None;
+                vec![format!("out of the game: {}", printable(&message))]
+            }
+            // Its reason is the command's failure.
+            Event::Ended(_) => Vec::new(),
+        };
+        lines.extend(self.new_hint());
+        lines
+    }
+
+    /// What to do for a line.
+    pub(crate) fn typed(&mut self, line: &str, now: Instant) -> Action {
+        let line = line.trim();
+        let slashed = line.strip_prefix('/');
+        let is_text = slashed.is_none() && self.view.as_ref().is_some_and(|view| view.takes_any_text());
+        match (command::parse(slashed.unwrap_or(line)), &mut self.view) {
+            _ if line.is_empty() => Action::Say(Vec::new()),
+            (Some(Ok(command)), _) if !is_text => self.command(command),
+            (Some(Err(problem)), _) if !is_text => Action::Say(vec![problem]),
+            (_, Some(view)) if slashed.is_none() => match view.typed(line, now) {
+                Typed::Send(input) => Action::Send(input),
+                Typed::Say(sentence) => Action::Say(vec![sentence]),
+            },
+            _ => Action::Say(vec![format!("`{}` is no command; `help` lists them", printable(line))]),
+        }
+    }
+
+    /// What to show now and then.
+    pub(crate) fn refresh(&mut self, now: Instant) -> Vec<String> {
+        self.view.as_mut().map(|view| view.refresh(now)).unwrap_or_default()
+    }
+
+    fn command(&self, command: Command) -> Action {
+        match command {
+            Command::Help => Action::Say(self.help()),
+            Command::Quit => Action::Quit,
+            command => Action::Ask(command),
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self.view.iter().map(|view| format!("in the game: {}", view.help())).collect();
+        lines.extend(command::HELP.iter().map(|line| (*line).to_owned()));
+        lines
+    }
+
+    fn room_changed(&mut self, room: Room) -> Vec<String> {
+        let lines = match &self.room {
+            Some(before) if before.id == room.id => changes(before, &room, self.me),
+            _ => self.entered(&room),
+        };
+        (self.room, self.has_entered) = (Some(room), true);
+        lines
+    }
+
+    fn entered(&self, room: &Room) -> Vec<String> {
+        let members: Vec<_> = room.members.iter().map(|member| self.name(member)).collect();
+        vec![
+            format!(
+                "you are in the room \"{}\" ({}): {}",
+                printable(&room.name),
+                printable(&room.game),
+                members.join(", ")
+            ),
+            format!("friends join with: {} --invite {}", self.invitation, printable(&room.invite)),
+        ]
+    }
+
+    fn name(&self, member: &Member) -> String {
+        if member.session == self.me.0 { "you".to_owned() } else { printable(&member.name) }
+    }
+
+    fn left(&mut self, reason: RoomLeftReason) -> Vec<String> {
+        (self.room, self.view) = (None, None);
+        vec![
+            match reason {
+                RoomLeftReason::Kicked => "you were removed from the room",
+                RoomLeftReason::AwayTooLong => "you were away for too long and are no longer in the room",
+                RoomLeftReason::Left => "you left the room",
+                RoomLeftReason::Unspecified => "you are no longer in the room",
+            }
+            .to_owned(),
+        ]
+    }
+
+    fn attached(&mut self, game_type: &str, resynchronised: bool) -> Vec<String> {
+        if self.view.is_none() {
+            let view = self.view.insert(view::of_type(game_type));
+            return vec![format!("the game begins: {}", view.help())];
+        }
+        if resynchronised { vec!["some messages of the game were missed".to_owned()] } else { Vec::new() }
+    }
+
+    fn ended(&mut self, reason: GameEndReason, result: &str, message: &str) -> Vec<String> {
+        let told = self.view.take().is_some_and(|view| view.has_told_end());
+        match reason {
+            GameEndReason::Finished if told => Vec::new(),
+            GameEndReason::Finished => vec![format!("the game is over: {}", printable(result))],
+            _ => vec![format!("the game is over: {}", printable(message))],
+        }
+    }
+
+    /// What to type next, if that is something else than before.
+    fn new_hint(&mut self) -> Option<String> {
+        let hint = self.next_hint();
+        if hint == self.hint {
+            return None;
+        }
+        self.hint.clone_from(&hint);
+        (!hint.is_empty()).then(|| format!("-> {hint}"))
+    }
+
+    fn next_hint(&self) -> String {
+        let Some(room) = &self.room else {
+            if !self.has_entered {
+                return String::new();
+            }
+            return "`play` finds a game, `rooms` lists the rooms, `join` enters one, `quit` ends".to_owned();
+        };
+        if self.view.is_some() || room.state() != RoomState::Wait {
+            return String::new();
+        }
+        let (own, others): (Vec<_>, Vec<_>) = room.members.iter().partition(|member| member.session == self.me.0);
+        let unready: Vec<_> =
+            others.iter().filter(|member| !member.ready).map(|member| printable(&member.name)).collect();
+        match (room.owner == self.me.0, own.iter().any(|member| member.ready)) {
+            (true, _) if others.is_empty() && room.players_max > 1 => {
+                "wait for others to come; `start` begins alone, if the game can be played alone".to_owned()
+            }
+            (true, _) if unready.is_empty() => "everyone is ready: type `start`".to_owned(),
+            (true, _) => format!("`start` when everyone is ready; not yet: {}", unready.join(", ")),
+            (false, false) => "type `ready` when you are".to_owned(),
+            (false, true) => "you are ready; the room's owner starts the game".to_owned(),
+        }
+    }
+}
+
+/// What is different in a room.
+fn changes(before: &Room, now: &Room, me: SessionId) -> Vec<String> {
+    let mut lines = Vec::new();
+    let find = |room: &'_ Room, session: u64| room.members.iter().find(|member| member.session == session).cloned();
+    for member in now.members.iter().filter(|member| member.session != me.0) {
+        let name = printable(&member.name);
+        let Some(was) = find(before, member.session) else {
+            lines.push(format!("{name} has come"));
+            continue;
+        };
+        match (was.away, member.away) {
+            (false, true) => lines.push(format!("{name} lost the connection")),
+            (true, false) => lines.push(format!("{name} is back")),
+            _ => {}
+        }
+        if member.ready && !was.ready {
+            lines.push(format!("{name} is ready"));
+        }
+    }
+    let gone = before.members.iter().filter(|member| find(now, member.session).is_none());
+    lines.extend(gone.map(|member| format!("{} has left", printable(&member.name))));
+    if now.owner == me.0 && before.owner != me.0 {
+        lines.push("you own the room now".to_owned());
+    }
+    if now.state() == RoomState::Starting && before.state() == RoomState::Wait {
+        lines.push("the game is about to begin".to_owned());
+    }
+    if now.state() == RoomState::Wait && before.state() == RoomState::Starting {
+        lines.push("the game could not be started: no game server is free; try again soon".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_client::{ChatMessage, GameId, RoomId, Round, Step};
+
+    use super::*;
+
+    const ME: u64 = 1;
+    const BOB: u64 = 2;
+    const GAME: GameId = GameId { room: RoomId(7), round: Round(1) };
+
+    fn desk() -> Desk {
+        Desk::new(SessionId(ME), "pintail play echo".to_owned())
+    }
+
+    fn room(owner: u64, members: &[(u64, bool)]) -> Room {
+        let member = |&(session, ready): &(u64, bool)| Member {
+            session,
+            name: if session == ME { "Ann".to_owned() } else { "Bob".to_owned() },
+            ready,
+            away: false,
+        };
+        Room {
+            id: 7,
+            name: "den".to_owned(),
+            game: "echo".to_owned(),
+            invite: "ABC".to_owned(),
+            players_max: 2,
+            owner,
+            state: RoomState::Wait.into(),
+            members: members.iter().map(member).collect(),
+            ..Room::default()
+        }
+    }
+
+    fn tell(desk: &mut Desk, event: Event) -> Vec<String> {
+        desk.event(event, Instant::now())
+    }
+
+    fn attached() -> Event {
+        Event::GameAttached { game: GAME, game_type: "echo".to_owned(), resynchronised: false }
+    }
+
+    #[test]
+    fn an_owner_is_led_to_the_start() {
+        let mut desk = desk();
+        let connected = Event::Connected { resumed: false, gateway: "Server:Gateway:0".to_owned() };
+        assert_eq!(tell(&mut desk, connected), [""; 0], "the room comes first");
+        assert_eq!(
+            tell(&mut desk, Event::Room(room(ME, &[(ME, false)]))),
+            [
+                "you are in the room \"den\" (echo): you",
+                "friends join with: pintail play echo --invite ABC",
+                "-> wait for others to come; `start` begins alone, if the game can be played alone",
+            ]
+        );
+        let both = |bob_ready| Event::Room(room(ME, &[(ME, false), (BOB, bob_ready)]));
+        assert_eq!(tell(&mut desk, both(false)), ["Bob has come", "-> `start` when everyone is ready; not yet: Bob"]);
+        assert_eq!(tell(&mut desk, both(true)), ["Bob is ready", "-> everyone is ready: type `start`"]);
+        assert_eq!(tell(&mut desk, both(true)), [""; 0], "nothing is said twice");
+        assert_eq!(desk.typed("start", Instant::now()), Action::Ask(Command::Start));
+    }
+
+    #[test]
+    fn a_guest_is_led_to_be_ready_and_may_become_the_owner() {
+        let mut desk = desk();
+        let lines = tell(&mut desk, Event::Room(room(BOB, &[(BOB, false), (ME, false)])));
+        assert_eq!(lines.last().unwrap(), "-> type `ready` when you are");
+        let lines = tell(&mut desk, Event::Room(room(BOB, &[(BOB, false), (ME, true)])));
+        assert_eq!(lines, ["-> you are ready; the room's owner starts the game"]);
+        let lines = tell(&mut desk, Event::Room(room(ME, &[(ME, true)])));
+        assert_eq!(lines[..2], ["Bob has left", "you own the room now"]);
+    }
+
+    #[test]
+    fn in_a_game_that_takes_any_text_commands_need_a_slash() {
+        let (mut desk, now) = (desk(), Instant::now());
+        tell(&mut desk, Event::Room(room(ME, &[(ME, false)])));
+        assert!(tell(&mut desk, attached())[0].starts_with("the game begins: type anything"));
+        assert_eq!(desk.typed("leave", now), Action::Send("leave".into()));
+        assert_eq!(desk.typed("/leave", now), Action::Ask(Command::Leave));
+        assert_eq!(
+            desk.typed("/nonsense", now),
+            Action::Say(vec!["`/nonsense` is no command; `help` lists them".to_owned()])
+        );
+        assert_eq!(desk.typed("  ", now), Action::Say(Vec::new()));
+        let payload = Event::GameMessage { game: GAME, step: Step(1), payload: "hello".into() };
+        assert_eq!(tell(&mut desk, payload), ["< hello"]);
+    }
+
+    #[test]
+    fn after_a_game_the_room_is_there_again() {
+        let (mut desk, now) = (desk(), Instant::now());
+        tell(&mut desk, Event::Room(room(ME, &[(ME, false), (BOB, true)])));
+        tell(&mut desk, attached());
+        let (reason, result) = (GameEndReason::Finished, "{\"inputs\":1}".to_owned());
+        let ended = Event::GameEnded { game: GAME, step: Step(9), reason, result, message: String::new() };
+        assert_eq!(tell(&mut desk, ended), ["the game is over: {\"inputs\":1}", "-> everyone is ready: type `start`"]);
+        assert_eq!(desk.typed("leave", now), Action::Ask(Command::Leave));
+        let left = Event::RoomLeft { room: RoomId(7), reason: RoomLeftReason::Left };
+        assert_eq!(tell(&mut desk, left)[0], "you left the room");
+        assert_eq!(desk.typed("quit", now), Action::Quit);
+    }
+
+    #[test]
+    fn what_others_say_is_shown_without_control_characters() {
+        let chat = |session, text: &str| {
+            Event::Chat(ChatMessage { room: 7, session, name: "Bob".to_owned(), text: text.to_owned() })
+        };
+        let mut desk = desk();
+        assert_eq!(tell(&mut desk, chat(BOB, "hi\x1b[2J"))[0], "Bob: hi[2J");
+        assert_eq!(tell(&mut desk, chat(ME, "hi")), [""; 0]);
+    }
+}

@@ -1,0 +1,118 @@
+//! `pintail gateway`, `lobby` and `game`: one server in a cluster.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use pintail_core::{Kind, Slot};
+use pintail_game::GameTypes;
+use pintail_store::{RedisOptions, RedisStore, ServerRecord, SharedStore};
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::config::args::{LogFormat, StoreArgs};
+use crate::config::server::{Impossible, ServerSettings};
+use crate::failure::Failure;
+use crate::output::say;
+use crate::server::{Displaced, Place, Server};
+use crate::signals::stop_on_signal;
+
+/// The store of these settings.
+///
+/// # Errors
+/// If the settings name none, or one that can't be.
+pub(crate) fn redis_store(args: &StoreArgs) -> Result<RedisStore, Failure> {
+    let url = args.redis()?;
+    let mut options = RedisOptions::new(url.expose()).map_err(|error| Impossible::Redis(error.to_string()))?;
+    options.key_prefix.clone_from(&args.key_prefix);
+    Ok(RedisStore::connect(options).map_err(|error| Impossible::Redis(error.to_string()))?)
+}
+
+/// Runs one server until it is told to stop.
+///
+/// # Errors
+/// If it can't start, or can't go on.
+pub(crate) async fn serve(
+    kind: Kind,
+    settings: ServerSettings,
+    store_args: &StoreArgs,
+    types: &GameTypes,
+    log_format: LogFormat,
+) -> Result<(), Failure> {
+    let stop = stop_on_signal()?;
+    let redis = redis_store(store_args)?;
+    if let Err(error) = redis.ping().await {
+        let url = store_args.redis()?;
+        warn!(%error, "can't reach Redis at {url}: check --redis, and that it runs; trying until it answers");
+    }
+    let store: SharedStore = Arc::new(redis);
+    let admin_ip = settings.ports.admin.map(|port| port.address.ip());
+    let http_ip = settings.ports.http.map(|port| port.address.ip());
+    let (server, displaced) = Server::bind(kind, settings, types, &store).await?;
+    let place = Place::of(&server, &store).await;
+    let listen = server.local_addr();
+    let announce = async {
+        let record = place.registered(&store).await;
+        let ready = Ready::new(&record, listen, admin_ip, http_ip);
+        ready.say(&displaced, log_format);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = server.run(stop) => ended?,
+        () = announce => {}
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// What is printed when a server is ready.
+#[derive(Debug, Serialize)]
+struct Ready {
+    ready: Slot,
+    listen: SocketAddr,
+    advertised: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<SocketAddr>,
+}
+
+impl Ready {
+    fn new(record: &ServerRecord, listen: SocketAddr, admin: Option<IpAddr>, http: Option<IpAddr>) -> Self {
+        let at = |ip: Option<IpAddr>, port: Option<u16>| Some(SocketAddr::new(ip?, port?));
+        Self {
+            ready: record.slot,
+            listen,
+            advertised: record.endpoint.to_string(),
+            http: at(http, record.http_port),
+            admin: at(admin, record.admin_port),
+        }
+    }
+
+    fn say(&self, displaced: &[Displaced], format: LogFormat) {
+        for Displaced { setting, address } in displaced {
+            info!("{address} is in use, so any free port is taken instead; {setting} chooses one");
+        }
+        match format {
+            LogFormat::Text => say(self),
+            LogFormat::Json => say(serde_json::to_string(self).expect("its fields have names")),
+        }
+    }
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ready, listen, advertised, .. } = self;
+        write!(f, "ready: {ready} listens on {listen}")?;
+        if *advertised != listen.to_string() {
+            write!(f, ", reached at {advertised}")?;
+        }
+        if let Some(http) = self.http {
+            write!(f, ", http://{http}")?;
+        }
+        if let Some(admin) = self.admin {
+            write!(f, ", metrics http://{admin}/metrics")?;
+        }
+        Ok(())
+    }
+}

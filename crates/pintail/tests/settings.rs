@@ -1,0 +1,152 @@
+//! The real binary's settings: which source wins, what is refused, what `--help` tells.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::io::Write;
+use std::process::Output;
+
+use pintail_testkit::{Program, ProgramBuilder};
+
+fn pintail(arguments: &str) -> ProgramBuilder {
+    Program::new(env!("CARGO_BIN_EXE_pintail")).args(arguments.split_whitespace())
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a command that can't be understood says.
+fn refusal(program: ProgramBuilder) -> String {
+    let output = program.output();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty(), "{said}");
+    said
+}
+
+#[test]
+fn flags_beat_environment_beats_file_beats_default() {
+    // A filter that is none is refused with its text, which tells where it came from.
+    let file = file("log = 'from=the=top'\n[status]\nlog = 'from=the=table'\n");
+    let path = file.path().display();
+    let by = |program: ProgramBuilder| refusal(program);
+    assert!(by(pintail(&format!("lobby --config {path}"))).contains("`from=the=top`"));
+    assert!(by(pintail(&format!("status --config {path}"))).contains("`from=the=table`"));
+    let environment = || pintail(&format!("status --config {path}")).env("PINTAIL_LOG", "from=the=environment");
+    assert!(by(environment()).contains("`from=the=environment`"));
+    assert!(by(environment().args(["--log", "from=a=flag"])).contains("`from=a=flag`"));
+    let named_by_environment = pintail("status").env("PINTAIL_CONFIG", &path.to_string());
+    assert!(by(named_by_environment).contains("`from=the=table`"));
+    // Without any of them there is nothing to refuse until a store is needed.
+    assert!(by(pintail("status")).contains("which Redis?"));
+}
+
+#[test]
+fn what_can_not_be_is_refused_with_the_setting_and_what_to_do() {
+    let redis = "--redis redis://127.0.0.1:1";
+    for (arguments, said) in [
+        ("", "Usage: pintail <COMMAND>"),
+        ("gaem", "'game'"),
+        ("game --capcity 7", "'--capacity'"),
+        ("game --listen 127.0.0.1:99999", "'--listen <ADDR:PORT>'"),
+        ("game --listen localhost", "such as 127.0.0.1:7000"),
+        ("game --admin 9557", "or `off`"),
+        ("game --capacity 0", "'--capacity <N>'"),
+        ("game --capacity many", "'--capacity <N>'"),
+        ("game --advertise ::1", "write an IPv4 address"),
+        ("game --advertise 0.0.0.0", "nobody can connect to 0.0.0.0"),
+        ("game --cluster-secret short", "--cluster-secret"),
+        ("game --listen 0.0.0.0:0", "PINTAIL_CLUSTER_SECRET"),
+        ("game --log-format xml", "[possible values: text, json]"),
+        ("gateway --listen 127.0.0.1:7 --http 127.0.0.1:7", "give each its own port"),
+        ("lobby --http 127.0.0.1:0", "--http"),
+        ("dev --games 0", "'--games <N>'"),
+        ("dev --redis redis://127.0.0.1", "--redis"),
+        ("play", "<GAME>"),
+        ("play echo --gateway http://x", "write host:port"),
+        ("play echo --room 12", "a room id"),
+        ("play echo --invite A --private", "cannot be used with"),
+    ] {
+        let needs_redis =
+            ["game", "gateway", "lobby"].iter().any(|server| arguments.starts_with(&format!("{server} ")));
+        let all = if needs_redis { format!("{arguments} {redis}") } else { arguments.to_owned() };
+        let refusal = refusal(pintail(&all));
+        assert!(refusal.contains(said), "{all}: {refusal}");
+    }
+    for server in ["gateway", "lobby", "game", "status"] {
+        assert!(refusal(pintail(server)).contains("--redis URL"), "{server}");
+        let refusal = refusal(pintail(&format!("{server} --redis http://127.0.0.1")));
+        assert!(refusal.contains("--redis") && refusal.contains("redis://127.0.0.1:6379"), "{server}: {refusal}");
+    }
+}
+
+#[test]
+fn what_environment_and_file_get_wrong_is_refused_too() {
+    let refused = refusal(pintail("status").env("PINTAIL_CAPCITY", "7"));
+    assert!(refused.contains("did you mean PINTAIL_CAPACITY?"), "{refused}");
+    let refused = refusal(pintail("game").env("PINTAIL_LISTEN", "here"));
+    assert!(refused.contains("'--listen <ADDR:PORT>'"), "{refused}");
+    for (text, said) in [
+        ("[game]\ncapcity = 7", "line 2: `capcity` is no setting of `game`: did you mean `capacity`?"),
+        ("[game]\ncapacity = 0", "'--capacity <N>'"),
+        ("listen = '127.0.0.1:99999'", "'--listen <ADDR:PORT>'"),
+        ("capacity = [", "is not TOML"),
+    ] {
+        let file = file(text);
+        let refused = refusal(pintail(&format!("game --config {}", file.path().display())));
+        assert!(refused.contains(said) && refused.contains(&file.path().display().to_string()), "{text}: {refused}");
+    }
+    assert!(refusal(pintail("game --config /nowhere.toml")).contains("/nowhere.toml"));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let secret = "tellnobody";
+    for arguments in ["game", "game --help", "status", "game --listen 0.0.0.0:0 --redis redis://127.0.0.1:1"] {
+        let program = pintail(arguments)
+            .env("PINTAIL_CLUSTER_SECRET", secret)
+            .env("PINTAIL_REDIS", &format!("http://user:{secret}@127.0.0.1:1"));
+        let output = program.output();
+        let said = errors(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(!said.contains(secret), "{arguments}: {said}");
+    }
+}
+
+#[test]
+fn help_tells_every_setting_with_its_variable_and_default() {
+    let help = |arguments: &str| {
+        let output = pintail(arguments).output();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let server: &[&str] =
+        &["redis", "key-prefix", "listen", "admin", "advertise", "capacity", "cluster", "cluster-secret"];
+    let own: [(&str, &[&str], &[&str]); 6] = [
+        ("gateway", server, &["http"]),
+        ("lobby", server, &[]),
+        ("game", server, &[]),
+        ("dev", &["gateways", "lobbies", "games"], &["listen", "http", "capacity"]),
+        ("status", &["redis", "key-prefix"], &["json"]),
+        ("play", &["gateway", "name", "room", "invite", "settings"], &["private"]),
+    ];
+    let all = help("--help");
+    for (command, settings, more) in own {
+        let text = help(&format!("{command} --help"));
+        assert!(all.contains(&format!("\n  {command} ")), "{all}");
+        assert!(text.contains("Examples:"), "{text}");
+        for setting in settings.iter().chain(more).chain(&["config", "log", "log-format"]) {
+            assert!(text.contains(&format!("--{setting}")), "{command}: --{setting}");
+            let variable = format!("[env: PINTAIL_{}=", setting.to_uppercase().replace('-', "_"));
+            let is_switch = ["json", "private"].contains(setting);
+            assert!(is_switch || text.contains(&variable.replace('=', "")), "{command}: {variable} in {text}");
+        }
+    }
+    assert!(help("game --help").contains("[default: 1000]"));
+    assert!(help("--version").contains(env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,77 @@
+//! A race to guess a number: a game of your own on Pintail. Run `cargo run -p guess-the-number -- dev`, then in two other
+//! terminals `cargo run -p guess-the-number -- play guess-the-number`; a guess is typed as a number.
+
+use std::process::ExitCode;
+
+use pintail::{Context, Game, GameTypes, Json, LeaveReason, Player, Refusal, Rules};
+use serde::{Deserialize, Serialize};
+
+/// One race. Everything that it knows is in here, so that it can go on elsewhere.
+#[derive(Serialize, Deserialize)]
+struct Guess {
+    secret: u32,
+    highest: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// The highest number that the secret can be.
+    highest: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { highest: 100 }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Said {
+    GuessFrom1To(u32),
+    Higher,
+    Lower,
+    Won { by: String, secret: u32 },
+}
+
+impl Game for Guess {
+    const NAME: &'static str = "guess-the-number";
+    const RULES: Rules = Rules::ephemeral().players(2, 8);
+    type Settings = Settings;
+    type Input = Json<u32>;
+    type Output = Json<Said>;
+
+    fn check(settings: &Settings) -> Result<(), Refusal> {
+        if settings.highest > 0 { Ok(()) } else { Err(Refusal::new("the highest number must be 1 or more")) }
+    }
+
+    fn new(settings: Settings, ctx: &mut Context<'_, Self>) -> Result<Self, Refusal> {
+        Ok(Self { secret: 1 + ctx.rng().below(settings.highest), highest: settings.highest })
+    }
+
+    fn join(&mut self, ctx: &mut Context<'_, Self>, player: Player) {
+        ctx.send(player, Said::GuessFrom1To(self.highest));
+    }
+
+    fn leave(&mut self, ctx: &mut Context<'_, Self>, _: Player, _: LeaveReason) {
+        if ctx.players().count() < 2 {
+            ctx.end("everyone else has left");
+        }
+    }
+
+    fn input(&mut self, ctx: &mut Context<'_, Self>, player: Player, Json(guess): Json<u32>) {
+        match guess.cmp(&self.secret) {
+            std::cmp::Ordering::Less => ctx.send(player, Said::Higher),
+            std::cmp::Ordering::Greater => ctx.send(player, Said::Lower),
+            std::cmp::Ordering::Equal => {
+                let by = ctx.name(player).to_owned();
+                ctx.broadcast(Said::Won { by: by.clone(), secret: self.secret });
+                ctx.end(by);
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    pintail::main(GameTypes::new().with::<Guess>())
+}
