@@ -223,6 +223,7 @@ impl Client {
     }
 
     /// Ends the session: its place in a room or game is free, and its token is worth nothing.
+    /// Without a connection at this moment nobody can be told: then the session stays until it expires.
     pub async fn logout(self) {
         self.stop(Stop::Logout).await;
     }

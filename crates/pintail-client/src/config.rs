@@ -99,9 +99,8 @@ pub(crate) const OPERATIONS_MAX: usize = 32;
 /// How long the last frames may take on an orderly close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What stands in a frame before an input's payload.
-pub(crate) const INPUT_BYTES_MAX: usize =
-    pintail_core::limits::CLIENT_FRAME_BYTES_MAX - pintail_wire::game::INPUT_HEADER_BYTES;
+/// The most bytes of an input.
+pub(crate) const INPUT_BYTES_MAX: usize = pintail_wire::game::PAYLOAD_BYTES_MAX;
 
 /// The client library's name in the login.
 pub(crate) const CLIENT_VERSION_NAME: &str = concat!("pintail-client/", env!("CARGO_PKG_VERSION"));

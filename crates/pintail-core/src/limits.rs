@@ -18,7 +18,8 @@ pub const DELIVER_SESSIONS_MAX: usize = 4096;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many bytes may wait for a client that does not read, before its connection is closed. It resumes where it was.
-pub const CLIENT_OUTBOX_BYTES_MAX: usize = 256 * 1024;
+/// A whole stream sent again (its payloads, and 41 bytes of each of its messages) arrives at once and must fit.
+pub const CLIENT_OUTBOX_BYTES_MAX: usize = 512 * 1024;
 
 /// How many bytes may wait on a link. At 100 MB/s this is what a stall of 80 ms leaves behind.
 pub const LINK_OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;

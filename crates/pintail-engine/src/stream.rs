@@ -120,7 +120,7 @@ impl<T: Copy> Outgoing<T> {
     /// The number of the oldest message that is kept, or of the next one if none is.
     #[must_use]
     pub fn first_unacked(&self) -> Seq {
-        Seq(self.sent.0 - self.unacked.len() as u64 + 1)
+        Seq((self.sent.0 - self.unacked.len() as u64).saturating_add(1))
     }
 
     /// Whether everything sent is acknowledged.

@@ -3,13 +3,8 @@
 
 use std::time::Duration;
 
-use pintail_core::limits::CLIENT_FRAME_BYTES_MAX;
-
-/// The bytes that stand before a game's payload in a client's frame: seq, ack, game, step.
-const MESSAGE_HEADER_BYTES: usize = 36;
-
-/// The most bytes of one message of a game: it has to fit a client's frame.
-pub const PAYLOAD_BYTES_MAX: usize = CLIENT_FRAME_BYTES_MAX - MESSAGE_HEADER_BYTES;
+/// The most bytes of one input or message of a game: it has to fit a client's frame.
+pub const PAYLOAD_BYTES_MAX: usize = pintail_wire::game::PAYLOAD_BYTES_MAX;
 
 /// How long an acknowledgement waits for a message to go along with.
 pub(crate) const ACK_DELAY: Duration = Duration::from_millis(100);
@@ -23,6 +18,10 @@ pub(crate) const CATCH_UP_STEPS_MAX: u32 = 5;
 
 /// How long a player has at least to attach after the start, whatever the grace: the news has to reach the client.
 pub(crate) const FIRST_ATTACH_GRACE_MIN: Duration = Duration::from_secs(10);
+
+/// How often a player may attach between two steps. Each is an event for the game; beyond it, the client is told to
+/// try again later.
+pub(crate) const PENDING_ATTACHES_MAX: usize = 64;
 
 /// How long an ended game waits for players to fetch its last messages.
 pub(crate) const LINGER: Duration = Duration::from_secs(10);

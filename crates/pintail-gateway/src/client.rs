@@ -25,7 +25,8 @@ use crate::transport::Transport;
 /// The most bytes of a `PING`, which all come back.
 const PING_BYTES_MAX: usize = 64;
 
-/// How often a connection is checked for silence; silent twice in a row is silent.
+/// How often a connection is checked for silence. A third check in a row that heard nothing says that it is idle: the
+/// first may follow a frame closely, so it takes at least [`CLIENT_IDLE_TIMEOUT`] and at most half as long again.
 const IDLE_CHECK: Duration = CLIENT_IDLE_TIMEOUT.checked_div(2).expect("two is not zero");
 
 /// How long to wait before telling the store again that a session is away.
@@ -202,13 +203,13 @@ async fn admit(gateway: &Gateway, login: Login, outbox: &Arc<Outbox>) -> Result<
         );
         return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
     }
-    if gateway.is_full() {
-        return Err(Refusal::later(ErrorCode::Unavailable, "this gateway has as many players as it takes"));
-    }
     let Some(identity) = gateway.identity() else {
         return Err(Refusal::later(ErrorCode::Unavailable, "this gateway is not in the cluster yet"));
     };
     let (token, mode) = credentials(&login)?;
+    if gateway.is_full_for(token.session()) {
+        return Err(Refusal::later(ErrorCode::Unavailable, "this gateway has as many players as it takes"));
+    }
     let resumed = matches!(mode, LoginMode::Resume(_));
     let request = StoreLogin {
         session: token.session(),
@@ -352,7 +353,8 @@ async fn depart(gateway: &Gateway, session: &Session) {
     }
 }
 
-async fn tell_store(gateway: &Gateway, session: &Session) -> Result<(), StoreError> {
+/// Tells the store that a session's connection is over.
+pub(crate) async fn tell_store(gateway: &Gateway, session: &Session) -> Result<(), StoreError> {
     if session.is_logged_out() {
         gateway.store.logout(session.id, session.generation).await.map(drop)
     } else {

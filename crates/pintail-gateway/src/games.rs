@@ -105,13 +105,12 @@ impl Gateway {
             debug!(%game, %error, "can't look a game up");
             Refusal::unreachable(error.to_string())
         })?;
-        match record {
-            None | Some(GameRecord { outcome: Some(_), .. }) => Err(Refusal::over()),
-            Some(GameRecord { owner, .. }) => self
-                .links
-                .to(owner.slot, owner.incarnation)
-                .ok_or_else(|| Refusal::unreachable(format!("there is no link to {} at the moment", owner.slot))),
-        }
+        let Some(GameRecord { owner, outcome, .. }) = record else { return Err(Refusal::over()) };
+        // The server of a game that is over keeps its last messages for a while, for players who were away.
+        self.links.to(owner.slot, owner.incarnation).ok_or_else(|| match outcome {
+            Some(_) => Refusal::over(),
+            None => Refusal::unreachable(format!("there is no link to {} at the moment", owner.slot)),
+        })
     }
 
     /// Carries a `GAME_INPUT` or `GAME_ACK` to the session's game. Without one it is dropped: what is numbered is sent
@@ -119,13 +118,16 @@ impl Gateway {
     pub(crate) async fn carry(&self, session: &Session, link_kind: u8, body: &Bytes) {
         let Some(Attachment { link, .. }) = session.attachment() else { return };
         let sender = session.id.0.to_be_bytes();
-        let mut pushed = link.outbox.push(link_kind, &[&sender, body]);
-        if pushed == Err(PushError::Full) {
-            // Whether there is room then is seen by the push.
-            let _ = timeout(LINK_ROOM_TIMEOUT, link.outbox.has_room()).await;
-            pushed = link.outbox.push(link_kind, &[&sender, body]);
-        }
-        if pushed.is_err() {
+        let carried = async {
+            loop {
+                match link.outbox.push(link_kind, &[&sender, body]) {
+                    // Others who waited may be faster.
+                    Err(PushError::Full) => link.outbox.has_room().await,
+                    pushed => return pushed.is_ok(),
+                }
+            }
+        };
+        if !timeout(LINK_ROOM_TIMEOUT, carried).await.unwrap_or(false) {
             self.detach_broken(session, &link);
         }
     }

@@ -5,6 +5,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`server`] | puts the parts together: bind, run, stop |
+//! | `registry` | follows the registry: which servers to link to |
 //! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
 //! | `client` | one client's connection: log in, then frame by frame |
 //! | `sessions` | who is connected here, and over which link each one plays |
@@ -21,6 +22,7 @@ mod links;
 mod listen;
 mod lobby;
 mod metrics;
+mod registry;
 mod requests;
 pub mod server;
 mod sessions;

@@ -28,6 +28,9 @@ const DIAL_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_millis
 /// Waits between attempts to greet someone who is no server of ours: it will hardly become one soon.
 const FOREIGN_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_secs(2), max: Duration::from_secs(60) };
 
+/// How long a link must have lived for the next dial to come at once.
+const LINK_LIFE_MIN: Duration = Duration::from_secs(3);
+
 /// An open link.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -162,7 +165,10 @@ impl LinkKeeper {
                 _ = ended.send(peer) => {}
             }
         });
-        self.keepers.insert(peer.slot, Keeper { wanted, stop });
+        // One task a slot: nobody would ever tell a second one to stop.
+        if let Some(before) = self.keepers.insert(peer.slot, Keeper { wanted, stop }) {
+            before.stop.cancel();
+        }
     }
 }
 
@@ -184,9 +190,9 @@ impl LinkTask {
             };
             let pause = match dialled {
                 Ok((connection, identity)) => {
-                    trouble.over();
+                    let opened = Instant::now();
                     self.serve(connection, &identity).await;
-                    trouble.pause_after_link()
+                    trouble.pause_after_link(opened.elapsed())
                 }
                 Err(error) => trouble.pause_after(&error),
             };
@@ -296,7 +302,9 @@ impl LinkTask {
             }
             kind::HEARTBEAT_ANSWER => Ok(Next::Go),
             kind::SERVER_GOODBYE => Ok(Next::End),
-            other => Err(Malformed(format!("a frame of unknown kind {other}"))),
+            // A server's kind that a newer version brought. A gateway's own kind would be an echo.
+            128.. => Ok(Next::Go),
+            other => Err(Malformed(format!("a frame of kind {other}, which gateways send"))),
         }
     }
 }
@@ -355,13 +363,13 @@ impl Trouble {
         Self { peer, backoff: Backoff::new(DIAL_BACKOFF), foreign: Backoff::new(FOREIGN_BACKOFF), told: None }
     }
 
-    fn over(&mut self) {
-        self.backoff.succeed();
-        self.foreign.succeed();
+    fn pause_after_link(&mut self, lived: Duration) -> Duration {
         self.told = None;
-    }
-
-    fn pause_after_link(&mut self) -> Duration {
+        self.foreign.succeed();
+        // One that ends as soon as it is open is trouble of its own.
+        if lived >= LINK_LIFE_MIN {
+            self.backoff.succeed();
+        }
         self.backoff.fail(&mut rand::rng())
     }
 

@@ -109,7 +109,10 @@ async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream) -> io::Result<Opt
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let served = tokio::time::timeout(HANDSHAKE_TIMEOUT * 2, connection).await;
+    let served = tokio::select! {
+        () = gateway.stop.cancelled() => return Ok(None),
+        served = tokio::time::timeout(HANDSHAKE_TIMEOUT * 2, connection) => served,
+    };
     served.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;
     let Ok(upgrade) = upgrade.try_recv() else { return Ok(None) };
     let parts = upgrade.await.map_err(io::Error::other)?.downcast::<TokioIo<TcpStream>>();

@@ -1,41 +1,33 @@
 //! Puts the parts of a gateway together: bind, run, stop.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pintail_core::limits::{CLIENT_OUTBOX_BYTES_MAX, LEASE_RENEWAL, SCAN_PERIOD, SESSION_TTL};
+use pintail_core::limits::{CLIENT_OUTBOX_BYTES_MAX, LEASE_RENEWAL};
 use pintail_core::{Endpoint, Generation, Incarnation, Kind, SessionId, Status};
-use pintail_engine::directory::{Directory, Peer};
 use pintail_net::admin::{Admin, AdminState};
-use pintail_net::{
-    BindError, Identity, MemberEvent, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address,
-};
-use pintail_store::{Announcement, BrokenEntry, Letter, Notice, SharedStore};
+use pintail_net::{BindError, Identity, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address};
+use pintail_store::{Announcement, SharedStore};
+use pintail_wire::link::session_presence::Presence;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::info;
 
-use crate::links::{Link, LinkKeeper, Links};
+use crate::links::{Link, Links};
 use crate::listen::{self, Protocol};
 use crate::metrics::Metrics;
+use crate::registry::MainLoop;
 use crate::requests::Requests;
 use crate::sessions::{Replaced, Session, Sessions};
 
 /// How often unanswered lobby requests are looked at.
 const REQUESTS_CHECK: Duration = Duration::from_millis(250);
-
-/// How often the store hears that the sessions are still here.
-const SESSIONS_REFRESH: Duration = SESSION_TTL.checked_div(6).expect("six is not zero");
-
-/// How many broken registry entries are remembered as told.
-const BROKEN_TOLD_MAX: usize = 1024;
 
 /// A gateway's settings.
 #[derive(Debug, Clone)]
@@ -127,6 +119,7 @@ impl GatewayServer {
             metrics,
             started: Instant::now(),
             ready: Arc::new(AtomicBool::new(false)),
+            moved: AtomicBool::new(false),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -195,6 +188,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Metrics,
     started: Instant,
     ready: Arc<AtomicBool>,
+    /// This gateway has another slot than the rooms of its sessions know, until a lobby server is told.
+    pub(crate) moved: AtomicBool,
     /// The gateway stops: clients are told, nothing new is taken.
     pub(crate) stop: CancellationToken,
     /// Work beside the connections, joined before the gateway ends.
@@ -220,7 +215,12 @@ impl Gateway {
         self.ready.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether there is no place for one more session. One that is here already takes none.
+    pub(crate) fn is_full_for(&self, session: SessionId) -> bool {
+        self.is_full() && self.sessions.get(session).is_none()
+    }
+
+    fn is_full(&self) -> bool {
         self.sessions.len() >= self.config.capacity as usize
     }
 
@@ -234,8 +234,9 @@ impl Gateway {
         match self.sessions.insert(session.clone()) {
             Ok(None) => {}
             Ok(Some(before)) => {
-                // What the old connection still says must not mix with what the new one will.
-                before.detach();
+                // What the old connection still says must not mix with what the new one will. The game hears that it is
+                // gone: the new one may not come to play.
+                Self::detach_gone(&before);
                 before.replaced();
             }
             Err(Replaced) => session.replaced(),
@@ -263,6 +264,9 @@ impl Gateway {
         self.metrics.links.inc();
         self.update_readiness();
         if link.slot.kind == Kind::Lobby {
+            if self.moved.swap(false, Ordering::Relaxed) {
+                self.sessions.all().iter().for_each(|session| self.tell_presence(session, Presence::Back));
+            }
             self.dispatch_requests();
         }
     }
@@ -278,7 +282,7 @@ impl Gateway {
         }
     }
 
-    fn update_readiness(&self) {
+    pub(crate) fn update_readiness(&self) {
         let ready = self.identity.borrow().is_some() && self.links.count(Kind::Lobby) > 0;
         self.ready.store(ready && !self.stop.is_cancelled(), Ordering::Relaxed);
     }
@@ -293,7 +297,7 @@ impl Gateway {
     }
 
     /// The session's current connection is elsewhere.
-    fn session_moved(&self, id: SessionId, generation: Generation) {
+    pub(crate) fn session_moved(&self, id: SessionId, generation: Generation) {
         if let Some(session) = self.sessions.get(id)
             && session.generation < generation
         {
@@ -309,128 +313,11 @@ async fn expire_requests(gateway: Arc<Gateway>) {
     loop {
         tokio::select! {
             () = gateway.stop.cancelled() => return,
-            _ = checks.tick() => gateway.expire_requests(),
-        }
-    }
-}
-
-/// Follows the registry and looks after what has to happen from time to time.
-struct MainLoop {
-    gateway: Arc<Gateway>,
-    identity: watch::Sender<Option<Identity>>,
-    directory: Directory,
-    keeper: LinkKeeper,
-    ended: mpsc::Receiver<Peer>,
-    /// Broken entries that the operator was told of.
-    broken: Vec<BrokenEntry>,
-}
-
-impl MainLoop {
-    fn new(gateway: Arc<Gateway>, identity: watch::Sender<Option<Identity>>) -> Self {
-        let (ended_tx, ended) = mpsc::channel(64);
-        let keeper = LinkKeeper::new(gateway.clone(), ended_tx);
-        Self { gateway, identity, directory: Directory::new(), keeper, ended, broken: Vec::new() }
-    }
-
-    async fn run(
-        &mut self,
-        mut events: mpsc::Receiver<MemberEvent>,
-        stop: &CancellationToken,
-    ) -> Result<(), RoleError> {
-        let mut scans = interval(SCAN_PERIOD);
-        scans.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut refreshes = interval(SESSIONS_REFRESH);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                event = events.recv() => match event {
-                    Some(MemberEvent::Superseded) => return Err(RoleError::Superseded),
-                    Some(event) => self.member_event(event).await,
-                    None => return Err(RoleError::Internal("the membership task has ended".to_owned())),
-                },
-                Some(peer) = self.ended.recv() => {
-                    let command = self.directory.ended(&peer);
-                    self.keeper.apply(command);
-                }
-                _ = scans.tick() => self.scan_all().await,
-                _ = refreshes.tick() => self.refresh_sessions().await,
+            _ = checks.tick() => {
+                gateway.expire_requests();
+                // What found a full link waits for no event that would send it.
+                gateway.dispatch_requests();
             }
-        }
-    }
-
-    async fn member_event(&mut self, event: MemberEvent) {
-        match event {
-            MemberEvent::Joined(identity) => self.joined(identity).await,
-            MemberEvent::Notice(Notice::Rescan) => {
-                self.scan_all().await;
-                self.refresh_sessions().await;
-            }
-            MemberEvent::Notice(Notice::ServerOn(slot) | Notice::ServerOff(slot)) => self.scan(slot.kind).await,
-            MemberEvent::Notice(Notice::Letter(Letter::SessionMoved(session, generation))) => {
-                self.gateway.session_moved(session, generation);
-            }
-            MemberEvent::Notice(Notice::Letter(letter)) => debug!(%letter, "a letter that is not for a gateway"),
-            MemberEvent::Superseded => {}
-        }
-    }
-
-    /// Servers know their links by this gateway's slot: with another slot, every link is opened anew.
-    async fn joined(&mut self, identity: Identity) {
-        let moved = self.gateway.identity().is_some_and(|before| before.slot != identity.slot);
-        self.identity.send_replace(Some(identity));
-        if moved {
-            self.keeper.stop().await;
-            self.directory = Directory::new();
-        }
-        self.gateway.update_readiness();
-        self.scan_all().await;
-        self.refresh_sessions().await;
-    }
-
-    async fn scan_all(&mut self) {
-        self.scan(Kind::Lobby).await;
-        self.scan(Kind::Game).await;
-    }
-
-    async fn scan(&mut self, kind: Kind) {
-        if kind == Kind::Gateway || self.gateway.identity().is_none() {
-            return;
-        }
-        let entries = match self.gateway.store.scan(kind).await {
-            Ok(entries) => entries,
-            Err(error) => return debug!(%error, "can't scan the registry; keeping what is known"),
-        };
-        let mut live = Vec::new();
-        for entry in entries {
-            match entry {
-                Ok(record) if record.is_live() => {
-                    live.push(Peer { slot: record.slot, endpoint: record.endpoint, incarnation: record.incarnation });
-                }
-                Ok(_) => {}
-                Err(broken) => self.tell_broken(broken),
-            }
-        }
-        let commands = self.directory.scanned(kind, live);
-        self.keeper.apply(commands);
-    }
-
-    fn tell_broken(&mut self, broken: BrokenEntry) {
-        if !self.broken.contains(&broken) && self.broken.len() < BROKEN_TOLD_MAX {
-            warn!("{broken}: skipped");
-            self.broken.push(broken);
-        }
-    }
-
-    async fn refresh_sessions(&self) {
-        let Some(identity) = self.gateway.identity() else { return };
-        let sessions = self.gateway.sessions.all();
-        let held: Vec<_> = sessions.iter().map(|session| session.held()).collect();
-        match self.gateway.store.hold_sessions(identity.slot, identity.incarnation, &held).await {
-            Ok(stale) => {
-                let stale: BTreeSet<_> = stale.into_iter().collect();
-                sessions.iter().filter(|session| stale.contains(&session.id)).for_each(|session| session.replaced());
-            }
-            Err(error) => debug!(%error, "can't refresh the sessions; trying again later"),
         }
     }
 }

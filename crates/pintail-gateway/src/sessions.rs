@@ -197,6 +197,11 @@ impl Sessions {
         current
     }
 
+    /// Whether this very connection is here.
+    pub(crate) fn has(&self, session: &Session) -> bool {
+        self.get(session.id).is_some_and(|there| there.generation == session.generation)
+    }
+
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<Session>> {
         self.lock().get(&id).cloned()
     }

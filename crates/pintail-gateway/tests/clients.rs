@@ -3,12 +3,16 @@
 
 mod support;
 
+use std::time::Instant;
+
 use futures_util::{SinkExt, StreamExt};
+use pintail_core::limits::HANDSHAKE_TIMEOUT;
 use pintail_wire::client::{ErrorCode, Goodbye, GoodbyeReason, Login, Welcome};
 use pintail_wire::kind::client as kind;
 use pintail_wire::{CLIENT_VERSION, Message};
 use support::{RawClient, TestGateway, http_get, login, soon, until};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Message as WsMessage};
 
 /// Every kind of rubbish: what is sent after connecting, and the code that must come back.
@@ -162,6 +166,26 @@ async fn stopping_tells_the_clients_and_leaves_the_registry() {
     assert!(goodbye.reconnect);
     assert!(client.recv().await.is_none());
     assert!(store.scan(pintail_core::Kind::Gateway).await.unwrap().is_empty());
+}
+
+/// Connections that say nothing, or stop in the middle, on every port.
+#[tokio::test]
+async fn nobody_holds_up_a_stop() {
+    let gateway = TestGateway::start().await;
+    let mut held = Vec::new();
+    for address in [gateway.tcp, gateway.http, gateway.admin] {
+        for words in [&b""[..], b"\0", b"GET /heal"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(words).await.unwrap();
+            held.push(stream);
+        }
+    }
+    // Those above were accepted before this one is answered.
+    http_get(gateway.http, "/healthz").await;
+    http_get(gateway.admin, "/healthz").await;
+    let began = Instant::now();
+    gateway.stop().await;
+    assert!(began.elapsed() < HANDSHAKE_TIMEOUT, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

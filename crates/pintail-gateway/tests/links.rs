@@ -165,6 +165,24 @@ async fn a_broadcast_crosses_the_link_once_and_reaches_every_player() {
     gateway.stop().await;
 }
 
+/// The player is back on the same gateway and stays in the lobby: the game must not go on talking to nobody.
+#[tokio::test]
+async fn a_game_hears_that_the_connection_that_played_was_replaced() {
+    let gateway = TestGateway::start().await;
+    let mut game = FakeServer::start(Kind::Game, gateway.store.clone()).await;
+    game.linked().await;
+    until("the link", async || gateway.metric("pintail_gateway_links").await == 1.0).await;
+    let (mut ann, welcome) = RawClient::log_in(gateway.tcp, "ann").await;
+    gateway.store.place(&order(&[welcome.session], game.slot)).await.unwrap();
+    ann.send(kind::GAME_ATTACH, &attach()).await;
+    game.recv_kind(link_kind::ATTACH).await;
+
+    let (_again, _) = RawClient::resume(gateway.tcp, &welcome.resume_token).await;
+    let detach = Detach::decode(game.recv_kind(link_kind::DETACH).await).unwrap();
+    assert_eq!((detach.session, detach.generation), (welcome.session, welcome.generation));
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_game_that_is_not_there_is_told() {
     let gateway = TestGateway::start().await;
@@ -207,9 +225,30 @@ async fn a_server_that_sends_rubbish_loses_its_link_and_gets_a_new_one() {
     let gateway = TestGateway::start().await;
     let mut lobby = FakeServer::start(Kind::Lobby, gateway.store.clone()).await;
     let first = lobby.linked().await;
-    first.push(200, &[b"rubbish"]).unwrap();
+    first.push(200, &[b"a kind of a newer version is passed over"]).unwrap();
+    first.push(link_kind::DELIVER, &[b"rubbish"]).unwrap();
     let again =
         |links: &Vec<(_, Arc<pintail_net::Outbox>)>| links.iter().any(|(_, outbox)| !Arc::ptr_eq(outbox, &first));
     soon("a new link", lobby.links.wait_for(again)).await.unwrap();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_player_who_was_away_at_the_end_is_sent_to_the_server_that_still_has_the_last_words() {
+    let gateway = TestGateway::start().await;
+    let mut game = FakeServer::start(Kind::Game, gateway.store.clone()).await;
+    game.linked().await;
+    until("the link", async || gateway.metric("pintail_gateway_links").await == 1.0).await;
+    let (mut ann, welcome) = RawClient::log_in(gateway.tcp, "ann").await;
+    let order = order(&[welcome.session], game.slot);
+    let pintail_store::PlaceOutcome::Placed(owner) = gateway.store.place(&order).await.unwrap() else { panic!() };
+    let outcome = pintail_core::EndOutcome {
+        reason: pintail_core::EndReason::Finished,
+        result: String::new(),
+        message: String::new(),
+    };
+    assert!(gateway.store.end_game(order.id, owner, &outcome).await.unwrap());
+    ann.send(kind::GAME_ATTACH, &attach()).await;
+    game.recv_kind(link_kind::ATTACH).await;
     gateway.stop().await;
 }

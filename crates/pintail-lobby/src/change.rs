@@ -67,7 +67,7 @@ impl Lobby {
     }
 
     /// Decides what becomes of a room and commits it, again and again while others are faster; then tells whoever has
-    /// to know. `None` if there is no such room.
+    /// to know, also if there was nothing to commit. `None` if there is no such room.
     pub(crate) async fn change(
         &self,
         find: &Find,
@@ -78,6 +78,7 @@ impl Lobby {
             let Some(before) = self.find(find).await? else { return Ok(None) };
             let applied = decide(&before.room)?;
             if !applied.changed {
+                self.publish(&before.room, Some(&before), &applied.events);
                 return Ok(Some(Done { now: Some(before), committed: false, effects: applied.effects }));
             }
             if let Some(done) = self.commit(&before, applied).await? {

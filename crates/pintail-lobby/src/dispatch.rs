@@ -16,7 +16,7 @@ use pintail_wire::link::{LobbyForward, SessionPresence};
 use pintail_wire::{Frame, Malformed, Message};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -83,7 +83,10 @@ impl Dispatch {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.on_ended(&ended),
-                Some(event) = members.recv() => self.on_member(&event)?,
+                event = members.recv() => match event {
+                    Some(event) => self.on_member(&event)?,
+                    None => return Err(RoleError::Internal("the membership task has ended".to_owned())),
+                },
                 event = links.recv() => match event {
                     Some(event) => self.on_link(event),
                     None => return Err(RoleError::Internal("the link listener has ended".to_owned())),
@@ -200,6 +203,7 @@ impl Dispatch {
             generation: Generation(forward.generation),
             request_id: RequestId(forward.request_id),
             request: forward.request,
+            arrived: Instant::now(),
         };
         if let Some(Job::Request(refused)) = self.push(Line::Session(forwarded.session), Job::Request(forwarded)) {
             refused.answer(lobby_reply::Reply::Error(Refusal::Overload.to_error()));

@@ -16,7 +16,7 @@ use pintail_wire::client::{LobbyReply, LobbyRequest, RoomPage, RoomReply, join_r
 use pintail_wire::kind::client as kind;
 use rand::RngExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use crate::change::{Find, Snapshot};
@@ -25,7 +25,8 @@ use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::router::{Route, Router};
 
-/// How long a request may take here: a little less than the gateway waits, so that the player gets our answer.
+/// How long a request may take here, from its arrival: a little less than the gateway waits, so that the player gets
+/// our answer. One that has waited so long for its turn is not done: its player has been told to try again, or is about to.
 const REQUEST_DEADLINE: Duration = LOBBY_REQUEST_TIMEOUT.saturating_sub(Duration::from_millis(1000));
 
 /// How long to wait before the news of a connection is tried again.
@@ -53,6 +54,7 @@ pub(crate) struct Forwarded {
     pub(crate) generation: Generation,
     pub(crate) request_id: RequestId,
     pub(crate) request: Bytes,
+    pub(crate) arrived: Instant,
 }
 
 /// Who asks, and by which request.
@@ -118,7 +120,11 @@ impl Lobby {
 
     async fn answer(&self, forwarded: &Forwarded, asked: Asked) -> Result<Answer, Refusal> {
         let asker = forwarded.asker()?;
-        timeout(REQUEST_DEADLINE, self.handle(&asker, asked)).await.unwrap_or(Err(Refusal::TooSlow))
+        let deadline = forwarded.arrived + REQUEST_DEADLINE;
+        if Instant::now() >= deadline {
+            return Err(Refusal::TooSlow);
+        }
+        timeout_at(deadline, self.handle(&asker, asked)).await.unwrap_or(Err(Refusal::TooSlow))
     }
 
     async fn handle(&self, asker: &Asker, asked: Asked) -> Result<Answer, Refusal> {

@@ -11,10 +11,11 @@
 //! | rooms whose game the store does not know | the store came back without it | the game counts as lost |
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pintail_core::{GameId, SessionId};
+use pintail_core::{GameId, Retry, SessionId};
 use pintail_engine::room::{LABEL_PLAYING, LABEL_STARTING, Room};
 use pintail_store::RoomPage;
 use rand::RngExt;
@@ -136,7 +137,7 @@ impl Sweep {
 
     async fn settle_games(&self) -> Result<(), Refusal> {
         for game in self.lobby.store.unsettled_games(UNSETTLED_MIN_AGE_MS, PER_PASS).await? {
-            self.lobby.settle(game).await?;
+            unless_stuck(game, self.lobby.settle(game).await)?;
         }
         Ok(())
     }
@@ -151,9 +152,8 @@ impl Sweep {
             self.starting.forget(game);
             info!(%game, "a start was left half done: continuing it");
             match self.lobby.start(game).await {
-                Err(Refusal::Store(error)) => return Err(error.into()),
-                Err(refusal) => debug!(%game, %refusal, "the start came to nothing"),
                 Ok(_) => {}
+                Err(refusal) => unless_stuck(game, Err(refusal))?,
             }
         }
         self.starting_page = page.next;
@@ -163,9 +163,15 @@ impl Sweep {
     async fn remove_away(&self) -> Result<(), Refusal> {
         let grace_ms = u64::try_from(self.lobby.away_grace.as_millis()).unwrap_or(u64::MAX);
         for session in self.lobby.store.sessions_away(grace_ms, PER_PASS).await? {
-            if self.is_out(session).await? {
-                self.lobby.store.settle_away(session).await?;
-            }
+            unless_stuck(session, self.take_out(session).await)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a session that has been away for too long from its room, and from the list once it is in none.
+    async fn take_out(&self, session: SessionId) -> Result<(), Refusal> {
+        if self.is_out(session).await? {
+            self.lobby.store.settle_away(session).await?;
         }
         Ok(())
     }
@@ -190,7 +196,8 @@ impl Sweep {
             self.lobby.store.rooms_labelled(LABEL_PLAYING, self.playing_page.as_deref(), PLAYING_PER_PASS).await?;
         for room in readable(&page) {
             if let Some(game) = room.game() {
-                self.look_at(game).await?;
+                let looked = self.look_at(game).await;
+                unless_stuck(game, looked)?;
             }
         }
         self.playing_page = page.next;
@@ -217,6 +224,19 @@ impl Sweep {
     }
 }
 
+/// One entry that can't be dealt with must not keep the sweep from all the others. Trouble with the store that passes
+/// ends the pass: the others would fare no better.
+fn unless_stuck(what: impl Display, done: Result<(), Refusal>) -> Result<(), Refusal> {
+    match done {
+        Err(Refusal::Store(error)) if error.retry() == Retry::Later => Err(error.into()),
+        Err(refusal) => {
+            debug!(%what, %refusal, "the sweep can't deal with this one");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 fn readable(page: &RoomPage) -> impl Iterator<Item = Room> {
     page.rooms.iter().filter_map(|document| match Snapshot::read(document) {
         Ok(snapshot) => Some(snapshot.room),
@@ -235,6 +255,15 @@ mod tests {
 
     fn game(number: u64) -> GameId {
         GameId { room: RoomId(number), round: Round(1) }
+    }
+
+    #[test]
+    fn one_entry_that_is_stuck_does_not_end_a_pass_and_an_outage_does() {
+        let corrupt = pintail_store::StoreError::Corrupt { key: "Game:1".to_owned(), problem: "rubbish".to_owned() };
+        assert!(unless_stuck(1, Err(corrupt.into())).is_ok());
+        assert!(unless_stuck(1, Err(Refusal::Contention)).is_ok());
+        let away = pintail_store::StoreError::Unavailable("on demand".to_owned());
+        assert!(matches!(unless_stuck(1, Err(away.into())), Err(Refusal::Store(_))));
     }
 
     #[test]

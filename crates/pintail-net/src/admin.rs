@@ -12,10 +12,12 @@ use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::config::{self, BindError};
+use crate::connection::CLOSE_TIMEOUT;
 
 /// What the admin port tells.
 #[derive(Debug, Clone)]
@@ -49,11 +51,19 @@ impl Admin {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop`.
+    /// Serves until `stop`, and then at most [`CLOSE_TIMEOUT`] longer: whoever keeps a request open must not keep the
+    /// server from stopping.
     pub async fn serve(self, state: AdminState, stop: CancellationToken) {
-        let served = axum::serve(self.listener, routes(state)).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            warn!(%error, "the admin port has failed");
+        let served = axum::serve(self.listener, routes(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let late = async {
+            stop.cancelled().await;
+            sleep(CLOSE_TIMEOUT).await;
+        };
+        tokio::select! {
+            served = served.into_future() => if let Err(error) = served {
+                warn!(%error, "the admin port has failed");
+            },
+            () = late => debug!("a request to the admin port was cut off"),
         }
     }
 }

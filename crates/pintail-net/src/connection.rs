@@ -63,9 +63,7 @@ impl TcpConnection {
     /// # Errors
     /// If the socket does not take its options.
     pub fn new(stream: TcpStream, body_bytes_max: usize, read_bytes: usize) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = socket2::SockRef::from(&stream);
-        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        tune(&stream)?;
         Ok(Self {
             stream,
             decoder: Decoder::new(body_bytes_max),
@@ -77,7 +75,7 @@ impl TcpConnection {
     }
 
     /// The next frame. Sends what the outbox holds while it waits. `None` when the peer closed the connection, or when
-    /// the outbox was closed and everything in it is sent. Cancel-safe.
+    /// the outbox was closed; [`finish`](Self::finish) sends the rest. Cancel-safe.
     ///
     /// # Errors
     /// If the connection is of no more use.
@@ -87,7 +85,8 @@ impl TcpConnection {
                 return Ok(Some(frame));
             }
             self.flush_some(outbox)?;
-            if self.outgoing.is_empty() && outbox.is_closed() {
+            // A peer that reads a little now and then must not put the end off.
+            if outbox.is_closed() {
                 return Ok(None);
             }
             let blocked = !self.outgoing.is_empty();
@@ -187,6 +186,12 @@ impl TcpConnection {
     }
 }
 
+/// Small frames leave at once, and a peer that vanished is noticed.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
 /// What a read gave.
 #[derive(Debug, PartialEq, Eq)]
 enum Fill {
@@ -251,5 +256,19 @@ mod tests {
         assert_eq!(connection.recv(&outbox).await.unwrap(), None);
         connection.finish(&outbox).await;
         assert_eq!(read.await.unwrap(), 5 + (4 << 20));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_reads_slowly_does_not_put_the_end_off() {
+        let (mut connection, peer) = pair().await;
+        let outbox = Outbox::new(64 << 20);
+        outbox.push(1, &[&vec![5; 32 << 20]]).unwrap();
+        outbox.close();
+        let end = async {
+            assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+            connection.finish(&outbox).await;
+        };
+        timeout(CLOSE_TIMEOUT * 2, end).await.unwrap();
+        drop(peer);
     }
 }

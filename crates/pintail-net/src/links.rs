@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::{self, BindError};
 use crate::connection::{ConnectionError, TcpConnection};
-use crate::greeting::{self, Identity};
+use crate::greeting::{self, GreetingError, Identity};
 use crate::outbox::Outbox;
 
 /// How many bytes one read of a link asks for: links carry many sessions, and fewer reads are cheaper.
@@ -93,7 +93,7 @@ impl LinkListener {
     }
 
     /// Accepts links until `stop`; then says goodbye on each, sends what is queued, and returns when all are closed.
-    /// While this server has no identity yet, connections are closed unheard.
+    /// While this server has no identity yet, greetings wait for it.
     pub async fn serve(
         self,
         secret: ClusterSecret,
@@ -148,11 +148,10 @@ struct Shared {
 
 impl Shared {
     async fn greet(&self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpConnection, Identity)> {
-        let me = self.identity.borrow().clone()?;
         let mut connection = TcpConnection::new(stream, LINK_FRAME_BYTES_MAX, LINK_READ_BYTES).ok()?;
         let answered = tokio::select! {
             () = self.stop.cancelled() => return None,
-            answered = timeout(HANDSHAKE_TIMEOUT, greeting::answer(&mut connection, &self.secret, &me)) => answered,
+            answered = timeout(HANDSHAKE_TIMEOUT, self.answer(&mut connection)) => answered,
         };
         match answered {
             Ok(Ok(gateway)) => Some((connection, gateway)),
@@ -165,6 +164,12 @@ impl Shared {
                 None
             }
         }
+    }
+
+    /// A gateway may read in the registry that this server is there before the server itself has heard so.
+    async fn answer(&self, connection: &mut TcpConnection) -> Result<Identity, GreetingError> {
+        let me = self.identity.clone().wait_for(Option::is_some).await.ok().and_then(|identity| identity.clone());
+        greeting::answer(connection, &self.secret, &me.ok_or(GreetingError::Closed)?).await
     }
 
     /// One link, from its greeting to its end.
@@ -226,4 +231,39 @@ async fn next_batch(connection: &mut TcpConnection, outbox: &Outbox) -> Result<V
         frames.push(frame);
     }
     Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_core::{Endpoint, Incarnation, Kind};
+
+    use super::*;
+    use crate::dial::dial;
+
+    fn who(kind: Kind) -> Identity {
+        Identity { cluster: "c".to_owned(), slot: Slot::new(kind, 0), incarnation: Incarnation::random() }
+    }
+
+    /// The registry shows a server a moment before the server itself hears that it is registered.
+    #[tokio::test]
+    async fn a_gateway_that_comes_too_early_is_greeted_once_the_server_knows_who_it_is() {
+        let listener = LinkListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let endpoint = Endpoint::new(std::net::Ipv4Addr::LOCALHOST, listener.local_addr().port());
+        let (secret, server) = (ClusterSecret::loopback(), who(Kind::Game));
+        let (identity_tx, identity) = watch::channel(None);
+        let (events, mut heard) = mpsc::channel(16);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(listener.serve(secret.clone(), identity, events, stop.clone()));
+        let gateway = who(Kind::Gateway);
+        let dialled = dial(endpoint, &secret, &gateway, (server.slot, Some(server.incarnation)));
+        tokio::pin!(dialled);
+        let early = timeout(Duration::from_millis(200), &mut dialled).await;
+        assert!(early.is_err(), "nobody is turned away: {early:?}");
+        identity_tx.send_replace(Some(server.clone()));
+        assert_eq!(dialled.await.unwrap().1, server);
+        assert!(matches!(heard.recv().await, Some(LinkEvent::Opened { gateway: slot, .. }) if slot == gateway.slot));
+        stop.cancel();
+        assert!(matches!(heard.recv().await, Some(LinkEvent::Closed { .. })));
+        timeout(HANDSHAKE_TIMEOUT, serving).await.unwrap().unwrap();
+    }
 }

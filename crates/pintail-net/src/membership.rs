@@ -131,7 +131,10 @@ impl Member {
                 StayEnd::Lost => warn!(%slot, "the registry lost this server: registering again"),
                 StayEnd::Superseded => {
                     // Not a fault of this process, but its end: the role says so where people read it.
-                    self.tell(MemberEvent::Superseded).await;
+                    tokio::select! {
+                        () = self.stop.cancelled() => {}
+                        () = self.tell(MemberEvent::Superseded) => {}
+                    }
                     return;
                 }
             }
@@ -164,8 +167,9 @@ impl Member {
     /// Renews, listens and looks after others until this stay ends.
     async fn stay(&self, identity: Identity) -> StayEnd {
         let mut subscription = self.store.subscribe(Some(identity.slot));
-        self.tell(MemberEvent::Joined(identity.clone())).await;
+        // Beside the renewals: a role that is slow to hear must not lose its lease for it.
         let listen = async {
+            self.tell(MemberEvent::Joined(identity.clone())).await;
             while let Some(notice) = subscription.next().await {
                 self.tell(MemberEvent::Notice(notice)).await;
             }

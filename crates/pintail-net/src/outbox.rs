@@ -110,8 +110,7 @@ impl Outbox {
     /// Takes nothing more. The connection sends what is queued, then closes.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.filled.notify_one();
-        self.emptied.notify_waiters();
+        self.tell_closed();
     }
 
     /// Queues a last frame, over the limit if need be, and takes nothing more after it.
@@ -122,8 +121,14 @@ impl Outbox {
                 return;
             }
             encode_frame_parts(&mut queue.frames, kind, parts);
+            queue.closed = true;
         }
-        self.close();
+        self.tell_closed();
+    }
+
+    fn tell_closed(&self) {
+        self.filled.notify_one();
+        self.emptied.notify_waiters();
     }
 
     /// Whether the queue takes nothing more.

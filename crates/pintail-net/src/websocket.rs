@@ -1,14 +1,17 @@
 //! Frames over WebSocket: one binary message is one frame, without the length.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use pintail_wire::frame::LENGTH_BYTES;
 use pintail_wire::{Decoder, Frame};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
 
-use crate::connection::{CLOSE_TIMEOUT, ConnectionError, WRITE_STALL_MAX};
+use crate::connection::{CLOSE_TIMEOUT, ConnectionError, WRITE_STALL_MAX, tune};
 use crate::outbox::Outbox;
 
 /// How many bytes are collected before they are written. What an outbox held is written with one call up to this size.
@@ -19,6 +22,18 @@ const FLUSH_BYTES: usize = 16 * 1024;
 pub struct WebSocketConnection {
     socket: WebSocketStream<TcpStream>,
     decoder: Decoder,
+    /// What was taken from the outbox and not yet handed to the socket: whole frames.
+    outgoing: Bytes,
+    /// Since when the socket has taken nothing.
+    stalled_since: Option<Instant>,
+    /// The library's answer to a ping is not sent yet.
+    pong_unsent: bool,
+}
+
+/// What one wait of [`WebSocketConnection::recv`] gave.
+enum Step {
+    Received(Option<Result<Message, Error>>),
+    Written,
 }
 
 impl WebSocketConnection {
@@ -27,59 +42,100 @@ impl WebSocketConnection {
     /// # Errors
     /// If the socket does not take its options.
     pub fn new(stream: TcpStream, body_bytes_max: usize) -> std::io::Result<Self> {
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let socket = ServerBuilder::new()
             .config(Config::default().flush_threshold(FLUSH_BYTES))
             .limits(Limits::default().max_payload_len(Some(body_bytes_max + 1)))
             .serve(stream);
-        Ok(Self { socket, decoder: Decoder::new(body_bytes_max) })
+        let decoder = Decoder::new(body_bytes_max);
+        Ok(Self { socket, decoder, outgoing: Bytes::new(), stalled_since: None, pong_unsent: false })
     }
 
     /// The next frame. Sends what the outbox holds while it waits. `None` when the peer closed the connection, or when
-    /// the outbox was closed and everything in it is sent. Cancel-safe between frames of the outbox.
+    /// the outbox was closed; [`finish`](Self::finish) sends the rest. Cancel-safe.
     ///
     /// # Errors
     /// If the connection is of no more use.
     pub async fn recv(&mut self, outbox: &Outbox) -> Result<Option<Frame>, ConnectionError> {
         loop {
-            self.flush(outbox).await?;
+            let blocked = poll_fn(|cx| Poll::Ready(self.try_write(cx, outbox))).await.map_err(lost)?;
             if outbox.is_closed() {
                 return Ok(None);
             }
-            tokio::select! {
-                message = self.socket.next() => match message {
-                    None => return Ok(None),
-                    Some(Err(error)) => return Err(lost(error)),
-                    Some(Ok(message)) if message.is_binary() => {
-                        let payload: BytesMut = message.into_payload().into();
-                        return Ok(Some(self.decoder.decode_message(payload.freeze())?));
+            let stalled = self.stalled_since.unwrap_or_else(Instant::now) + WRITE_STALL_MAX;
+            let step = tokio::select! {
+                step = poll_fn(|cx| self.poll_step(cx, outbox, blocked)) => step.map_err(lost)?,
+                () = outbox.filled(), if !blocked => Step::Written,
+                () = sleep_until(stalled), if blocked => return Err(ConnectionError::Stalled),
+            };
+            match step {
+                Step::Written => {}
+                Step::Received(None) => return Ok(None),
+                Step::Received(Some(message)) => {
+                    if let Some(frame) = self.take(message.map_err(lost)?)? {
+                        return Ok(Some(frame));
                     }
-                    Some(Ok(message)) if message.is_text() => {
-                        return Err(ConnectionError::WebSocket("a text message came where a binary one should".to_owned()));
-                    }
-                    // Pings are answered and closes echoed by the library.
-                    Some(Ok(_)) => {}
-                },
-                () = outbox.filled() => {}
+                }
             }
         }
     }
 
-    /// Writes everything in the outbox; a peer that reads nothing is given up.
-    async fn flush(&mut self, outbox: &Outbox) -> Result<(), ConnectionError> {
-        let frames = outbox.take();
-        if frames.is_empty() {
-            return Ok(());
+    /// The frame that a message is; `None` for the messages of the WebSocket protocol itself.
+    fn take(&mut self, message: Message) -> Result<Option<Frame>, ConnectionError> {
+        if message.is_text() {
+            return Err(ConnectionError::WebSocket("a text message came where a binary one should".to_owned()));
         }
-        let write = async {
-            for message in messages(frames.freeze()) {
-                self.socket.feed(message).await?;
+        // Pings are answered and closes echoed by the library.
+        self.pong_unsent |= message.is_ping();
+        if !message.is_binary() {
+            return Ok(None);
+        }
+        let payload: BytesMut = message.into_payload().into();
+        Ok(Some(self.decoder.decode_message(payload.freeze())?))
+    }
+
+    /// Waits for a message, and, if writing is `blocked`, until it goes on.
+    fn poll_step(&mut self, cx: &mut Context<'_>, outbox: &Outbox, blocked: bool) -> Poll<Result<Step, Error>> {
+        if blocked && !self.try_write(cx, outbox)? {
+            return Poll::Ready(Ok(Step::Written));
+        }
+        // The library queues its answers to pings without a limit: one who reads none of them is not heard.
+        if self.pong_unsent {
+            return Poll::Pending;
+        }
+        self.socket.poll_next_unpin(cx).map(|received| Ok(Step::Received(received)))
+    }
+
+    /// Writes what it can; whether something is left.
+    fn try_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Result<bool, Error> {
+        let written = self.poll_write(cx, outbox);
+        match written {
+            Poll::Ready(written) => {
+                self.stalled_since = None;
+                self.pong_unsent = false;
+                written.map(|()| false)
             }
-            self.socket.flush().await
-        };
-        match timeout(WRITE_STALL_MAX, write).await {
-            Ok(written) => written.map_err(lost),
-            Err(_) => Err(ConnectionError::Stalled),
+            Poll::Pending => {
+                self.stalled_since.get_or_insert_with(Instant::now);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Writes everything that is queued.
+    fn poll_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Result<(), Error>> {
+        loop {
+            if self.outgoing.is_empty() {
+                self.outgoing = outbox.take().freeze();
+            }
+            if self.outgoing.is_empty() {
+                return self.socket.poll_flush_unpin(cx);
+            }
+            ready!(self.socket.poll_ready_unpin(cx))?;
+            if let Some(message) = next_message(&mut self.outgoing) {
+                self.socket.start_send_unpin(message)?;
+                self.stalled_since = None;
+            }
         }
     }
 
@@ -87,23 +143,21 @@ impl WebSocketConnection {
     pub async fn finish(mut self, outbox: &Outbox) {
         outbox.close();
         let last_words = async {
-            self.flush(outbox).await?;
-            self.socket.send(Message::close(Some(CloseCode::NORMAL_CLOSURE), "")).await.map_err(lost)?;
+            poll_fn(|cx| self.poll_write(cx, outbox)).await?;
+            self.socket.send(Message::close(Some(CloseCode::NORMAL_CLOSURE), "")).await?;
             while let Some(Ok(_)) = self.socket.next().await {}
-            Ok::<_, ConnectionError>(())
+            Ok::<_, Error>(())
         };
         // Whether the peer waited for the last words is its own affair.
         let _ = timeout(CLOSE_TIMEOUT, last_words).await;
     }
 }
 
-/// The encoded frames as messages that share their bytes.
-fn messages(mut frames: Bytes) -> impl Iterator<Item = Message> {
-    std::iter::from_fn(move || {
-        let header = *frames.first_chunk::<LENGTH_BYTES>()?;
-        let frame = frames.split_to(LENGTH_BYTES + u32::from_be_bytes(header) as usize);
-        Some(Message::binary(frame.slice(LENGTH_BYTES..)))
-    })
+/// The first of the encoded frames as a message that shares its bytes.
+fn next_message(frames: &mut Bytes) -> Option<Message> {
+    let header = *frames.first_chunk::<LENGTH_BYTES>()?;
+    let frame = frames.split_to(LENGTH_BYTES + u32::from_be_bytes(header) as usize);
+    Some(Message::binary(frame.slice(LENGTH_BYTES..)))
 }
 
 fn lost(error: Error) -> ConnectionError {
@@ -113,5 +167,119 @@ fn lost(error: Error) -> ConnectionError {
             ConnectionError::Frame(pintail_wire::FrameError::TooLarge { length: len, limit: max_len })
         }
         other => ConnectionError::WebSocket(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio_websockets::ClientBuilder;
+
+    use super::*;
+
+    /// More than the kernel keeps for two ends that do not read.
+    const FLOOD_BYTES: usize = 64 << 20;
+
+    async fn pair() -> (WebSocketConnection, WebSocketStream<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        (WebSocketConnection::new(accepted, 1024).unwrap(), ClientBuilder::new().take_over(dialled))
+    }
+
+    /// Queues numbered frames until nothing of the last ones can be written any more.
+    async fn clog(connection: &mut WebSocketConnection, outbox: &Outbox) -> u32 {
+        let mut count = 0;
+        while connection.stalled_since.is_none() || outbox.queued_bytes() == 0 {
+            outbox.push(9, &[&count_to_bytes(count)]).unwrap();
+            count += 1;
+            if count % 64 == 0 {
+                // Given up in the middle of writing, again and again.
+                assert!(timeout(Duration::from_millis(1), connection.recv(outbox)).await.is_err());
+            }
+        }
+        count
+    }
+
+    fn count_to_bytes(count: u32) -> [u8; 1024] {
+        let mut bytes = [0; 1024];
+        bytes[..4].copy_from_slice(&count.to_be_bytes());
+        bytes
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_when_a_wait_is_given_up_in_the_middle_of_writing() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(FLOOD_BYTES);
+        let count = clog(&mut connection, &outbox).await;
+        let read = async {
+            for number in 0..count {
+                let message = peer.next().await.unwrap().unwrap().into_payload();
+                assert_eq!(&message[1..5], number.to_be_bytes(), "a frame is missing");
+            }
+        };
+        tokio::select! {
+            received = connection.recv(&outbox) => panic!("{received:?}"),
+            read = timeout(Duration::from_secs(20), read) => read.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_yet_is_heard() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(FLOOD_BYTES);
+        clog(&mut connection, &outbox).await;
+        peer.send(Message::binary(&b"\x07hello"[..])).await.unwrap();
+        let frame = timeout(Duration::from_secs(5), connection.recv(&outbox)).await.unwrap().unwrap().unwrap();
+        assert_eq!((frame.kind, &frame.body[..]), (7, &b"hello"[..]));
+    }
+
+    #[tokio::test]
+    async fn pings_of_a_peer_that_reads_no_pongs_are_not_hoarded() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(1024);
+        let flood = async {
+            let mut sent = 0;
+            // Full of patience for a machine that is busy; a server that hoards takes it all.
+            while sent < FLOOD_BYTES {
+                let pings = async {
+                    for _ in 0..256 {
+                        peer.feed(Message::ping(vec![0; 125])).await.unwrap();
+                    }
+                    SinkExt::<Message>::flush(&mut peer).await.unwrap();
+                };
+                if timeout(Duration::from_secs(2), pings).await.is_err() {
+                    return sent;
+                }
+                sent += 256 * 125;
+            }
+            sent
+        };
+        tokio::select! {
+            received = connection.recv(&outbox) => panic!("{received:?}"),
+            sent = flood => assert!(sent < FLOOD_BYTES, "everything was taken"),
+        }
+    }
+
+    #[tokio::test]
+    async fn closing_sends_what_is_queued_first() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(FLOOD_BYTES);
+        for number in 0..1000 {
+            outbox.push(9, &[&count_to_bytes(number)]).unwrap();
+        }
+        outbox.close();
+        let read = tokio::spawn(async move {
+            let mut count = 0;
+            while let Some(Ok(message)) = peer.next().await {
+                count += u32::from(message.is_binary());
+            }
+            count
+        });
+        assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+        connection.finish(&outbox).await;
+        assert_eq!(read.await.unwrap(), 1000);
     }
 }

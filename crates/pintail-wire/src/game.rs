@@ -13,6 +13,7 @@
 //! that a link carries the rest once (see [`deliver`](crate::deliver)).
 
 use bytes::{Buf, Bytes};
+use pintail_core::limits::CLIENT_FRAME_BYTES_MAX;
 use pintail_core::{GameId, Seq, Step};
 
 use crate::Malformed;
@@ -78,6 +79,12 @@ pub struct Acked {
 
 /// The bytes of an input's header.
 pub const INPUT_HEADER_BYTES: usize = GameId::WIRE_LEN + 16;
+
+/// The bytes of a reliable message's header, the longest there is.
+pub const MESSAGE_HEADER_BYTES: usize = GameId::WIRE_LEN + 24;
+
+/// The most bytes of a payload, in both directions: whatever a player sends, a game can send on as it is.
+pub const PAYLOAD_BYTES_MAX: usize = CLIENT_FRAME_BYTES_MAX - MESSAGE_HEADER_BYTES;
 
 fn take<const N: usize>(body: &mut Bytes) -> Result<[u8; N], Malformed> {
     let chunk =

@@ -65,6 +65,7 @@ impl Game for Echo {
 
 #[cfg(test)]
 mod tests {
+    use pintail_game::limits::PAYLOAD_BYTES_MAX;
     use pintail_game::testing::{TestGame, assert_deterministic};
 
     use super::*;
@@ -83,6 +84,15 @@ mod tests {
         assert_eq!(game.take(ANN), ["one", ""]);
         assert_eq!(game.take(BOB), ["two"]);
         assert!(game.take(EVE).is_empty());
+    }
+
+    #[test]
+    fn the_longest_input_comes_back_and_a_longer_one_ends_nothing() {
+        let mut game = TestGame::<Echo>::new("", &NAMES).unwrap();
+        game.input(ANN, vec![7; PAYLOAD_BYTES_MAX]);
+        game.input(BOB, vec![7; PAYLOAD_BYTES_MAX + 1]);
+        assert_eq!(game.take(ANN), [vec![7; PAYLOAD_BYTES_MAX]]);
+        assert_eq!(game.unreadable(), [BOB]);
     }
 
     #[test]

@@ -86,26 +86,29 @@ impl Machine {
     ) -> Result<(), Malformed> {
         let id = body.try_get_u64().map_err(|_| Malformed("a lobby reply ends inside its request id".to_owned()))?;
         let id = RequestId(id);
-        let reply = LobbyReply::decode(body)?.reply.ok_or_else(|| Malformed("a lobby reply is empty".to_owned()))?;
+        let reply = LobbyReply::decode(body)?.reply;
         // The answer to a request that was given up, or a second one to a request that was sent twice.
         let Some(purpose) = self.requests.take(id) else { return Ok(()) };
         let answer = match reply {
-            lobby_reply::Reply::Error(error) => {
+            Some(lobby_reply::Reply::Error(error)) => {
                 Err(CallError::Refused { code: error.code(), message: error.message, retry: error.retry })
             }
-            lobby_reply::Reply::Room(reply) => Ok(Reply::Room(reply.room)),
-            lobby_reply::Reply::Rooms(page) => Ok(Reply::Rooms(page)),
+            Some(lobby_reply::Reply::Room(reply)) => Ok(Reply::Room(reply.room)),
+            Some(lobby_reply::Reply::Rooms(page)) => Ok(Reply::Rooms(page)),
+            // Of a kind that only a newer client knows.
+            None => Err(CallError::Unexpected),
         };
         self.answer(now, (id, purpose), answer, out);
         Ok(())
     }
 
     pub(super) fn lobby_event(&mut self, now: Instant, body: Bytes, out: &mut Vec<Command>) -> Result<(), Malformed> {
-        let event = LobbyEvent::decode(body)?.event.ok_or_else(|| Malformed("a lobby event is empty".to_owned()))?;
-        match event {
-            lobby_event::Event::RoomChanged(room) => self.see_room(now, &room, Source::Event, out),
-            lobby_event::Event::Chat(chat) => out.push(Command::Emit(Event::Chat(chat))),
-            lobby_event::Event::RoomLeft(left) => self.left_room(left.room, left.reason(), out),
+        match LobbyEvent::decode(body)?.event {
+            Some(lobby_event::Event::RoomChanged(room)) => self.see_room(now, &room, Source::Event, out),
+            Some(lobby_event::Event::Chat(chat)) => out.push(Command::Emit(Event::Chat(chat))),
+            Some(lobby_event::Event::RoomLeft(left)) => self.left_room(left.room, left.reason(), out),
+            // Of a kind that only a newer client knows.
+            None => {}
         }
         Ok(())
     }

@@ -318,6 +318,7 @@ impl Machine {
                 self.goodbye(now, Goodbye::decode(frame.body)?, out);
                 Ok(())
             }
+            kind if is_unknown(kind) => Ok(()),
             other => Err(Malformed(format!("a frame of kind {other} came before the answer to the login"))),
         }
     }
@@ -338,6 +339,7 @@ impl Machine {
                 Ok(())
             }
             kind::client::GAME_ATTACHED..=kind::client::GAME_ENDED => self.play.frame(now, frame, &mut self.rng, out),
+            kind if is_unknown(kind) => Ok(()),
             other => Err(Malformed(format!("no frame of kind {other} is sent to a client that is logged in"))),
         }
     }
@@ -386,4 +388,17 @@ impl Machine {
             _ => self.end(Ended::Goodbye { reason, message: goodbye.message }, out),
         }
     }
+}
+
+/// Whether a frame of this kind is one that only a newer gateway sends: it is not for this client, and no fault.
+const fn is_unknown(kind: u8) -> bool {
+    const FIRST_OF_GATEWAY: u8 = 128;
+    kind >= FIRST_OF_GATEWAY
+        && !matches!(
+            kind,
+            kind::client::WELCOME..=kind::client::GOODBYE
+                | kind::client::LOBBY_REPLY
+                | kind::client::LOBBY_EVENT
+                | kind::client::GAME_ATTACHED..=kind::client::GAME_ENDED
+        )
 }

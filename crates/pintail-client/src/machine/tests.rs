@@ -305,13 +305,10 @@ fn a_frame_that_cannot_be_costs_the_connection_only() {
     for (frame_kind, body) in [
         (kind::client::WELCOME, &b""[..]),
         (kind::client::LOBBY_REPLY, b"short"),
-        (kind::client::LOBBY_REPLY, &[0; 8]),
-        (kind::client::LOBBY_EVENT, b""),
         (kind::client::LOBBY_EVENT, b"\xff"),
         (kind::client::GAME_ATTACHED, b"\xff"),
         (kind::client::GAME_MESSAGE, b"short"),
         (kind::client::LOGIN, b""),
-        (255, b""),
     ] {
         let mut rig = Rig::playing();
         let commands = rig.frame(frame_kind, body);
@@ -321,6 +318,23 @@ fn a_frame_that_cannot_be_costs_the_connection_only() {
         );
         rig.log_in();
     }
+}
+
+#[test]
+fn what_only_a_newer_gateway_says_is_passed_over() {
+    let mut rig = Rig::new();
+    rig.tell(Happening::Timer);
+    rig.tell(Happening::Connected);
+    assert_eq!(rig.frame(133, b"before the welcome".as_slice()), []);
+    let mut rig = Rig::playing();
+    for unknown in [128, 133, 143, 146, 159, 166, 255] {
+        assert_eq!(rig.frame(unknown, b"\xff".as_slice()), [], "{unknown}");
+    }
+    assert_eq!(rig.message(kind::client::LOBBY_EVENT, &LobbyEvent { event: None }), []);
+    rig.call(start_game());
+    let id = RequestId(FIRST_REQUEST + 1);
+    let commands = rig.frame(kind::client::LOBBY_REPLY, id.0.to_be_bytes().to_vec());
+    assert_eq!(commands, [Command::Answer(id, Err(CallError::Unexpected))]);
 }
 
 proptest! {

@@ -145,7 +145,7 @@ async fn what_is_no_protocol_costs_the_connection_only() {
     for (protocol, bytes) in [
         (Protocol::Tcp, &b"\xff\xff\xff\xff"[..]),
         (Protocol::Tcp, b"\0\0\0\0"),
-        (Protocol::Tcp, b"\0\0\0\x02\xffx"),
+        (Protocol::Tcp, b"\0\0\0\x02\x01x"),
         (Protocol::Tcp, b"\0\0\0\x02\xa1x"),
         (Protocol::WebSocket, b"hello"),
     ] {

@@ -117,7 +117,7 @@ async fn sending_waits_while_the_game_acknowledges_nothing() {
 #[tokio::test]
 async fn a_payload_must_fit_a_frame() {
     let Table { client, events: _events, mut peer, .. } = playing(Protocol::WebSocket).await;
-    let limit = 64 * 1024 - 28;
+    let limit = 64 * 1024 - 36;
     let large = SendError::TooLarge { bytes: limit + 1, limit };
     assert_eq!(client.send(vec![0; limit + 1]).await, Err(large));
     client.send(vec![0; limit]).await.unwrap();

@@ -29,7 +29,8 @@ impl Room {
         }
     }
 
-    /// What a request does. One that a member sent before changes nothing and is answered with the room as it is.
+    /// What a request does. One that a member sent before changes nothing and is answered with the room as it is; the
+    /// others hear of the room again, because whoever did it may have died before they were told.
     ///
     /// # Errors
     /// If the request is refused. The room stays as it is.
@@ -49,7 +50,11 @@ impl Room {
                 draft.act(actor.session, request_id, other)?;
             }
         }
-        Ok(draft.finish(self, Some(actor.session)))
+        let mut applied = draft.finish(self, Some(actor.session));
+        if known && applied.events.is_empty() {
+            applied.events.push(Event::Changed { except: Some(actor.session) });
+        }
+        Ok(applied)
     }
 
     /// What the news of a session's connection does. News of a former connection is old.

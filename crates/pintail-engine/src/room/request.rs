@@ -120,7 +120,7 @@ pub struct Applied {
     pub room: Option<Room>,
     /// Whether there is anything to commit.
     pub changed: bool,
-    /// Who hears what, once the change is committed.
+    /// Who hears what, once the change is committed, or at once if there is nothing to commit.
     pub events: Vec<Event>,
     /// What is to be done besides, once the change is committed.
     pub effects: Vec<Effect>,

@@ -46,6 +46,8 @@ pub(crate) struct Seat {
     pub(crate) away_until: Option<Now>,
     /// How many inputs wait for the next step.
     pub(crate) pending_inputs: usize,
+    /// How many attaches happened since the last step.
+    pub(crate) pending_attaches: usize,
     /// Whether the player is gone for good.
     pub(crate) gone: bool,
 }
@@ -63,6 +65,7 @@ impl Seat {
             ack_due: None,
             away_until: Some(attach_until),
             pending_inputs: 0,
+            pending_attaches: 0,
             gone: false,
         }
     }

@@ -7,6 +7,7 @@ use pintail_core::Step;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{BadPayload, Context, Game, LeaveReason, Pace, Payload, Player, Random};
+use crate::limits::PAYLOAD_BYTES_MAX;
 
 /// Where a game stands, besides its own value. Value, progress and the seats' streams (what each side has, and what
 /// is not acknowledged) are together all that a game is.
@@ -169,10 +170,20 @@ impl Turn {
                 game.leave(&mut Context::new(self), player, reason);
             }
             Event::Behind(_) => game.resync(&mut Context::new(self), player),
-            Event::Input(_, bytes) => match G::Input::decode(&bytes) {
+            Event::Input(_, bytes) => match read_input::<G>(&bytes) {
                 Ok(input) => game.input(&mut Context::new(self), player, input),
                 Err(error) => self.unreadable.push((player, error)),
             },
         }
+    }
+}
+
+/// Reads an input. One that no message could carry is refused, so that a game can send on whatever it is sent.
+fn read_input<G: Game>(bytes: &Bytes) -> Result<G::Input, BadPayload> {
+    match bytes.len() {
+        length if length > PAYLOAD_BYTES_MAX => {
+            Err(BadPayload(format!("it has {length} bytes, over {PAYLOAD_BYTES_MAX}")))
+        }
+        _ => G::Input::decode(bytes),
     }
 }

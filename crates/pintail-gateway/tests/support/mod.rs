@@ -1,6 +1,8 @@
 //! A gateway on real sockets, clients that speak the protocol byte by byte, and servers that do what a test says.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+pub mod trouble;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     RoomsUnavailable,
     /// Whoever commits a start hears nothing any more.
     SilentAfterStart,
+    /// Whoever commits anything hears nothing any more.
+    SilentAfterCommit,
     /// Changes of rooms take a while.
     SlowCommits,
     /// Rooms can't be read, and nobody says so.
@@ -66,7 +68,7 @@ impl Rooms for FaultyStore {
         }
         let outcome = self.inner.commit_room(change).await;
         let starts = change.to.as_ref().is_some_and(|to| to.labels.iter().any(|label| label == "starting"));
-        if starts && self.is(Fault::SilentAfterStart) {
+        if starts && self.is(Fault::SilentAfterStart) || self.is(Fault::SilentAfterCommit) {
             std::future::pending::<()>().await;
         }
         outcome

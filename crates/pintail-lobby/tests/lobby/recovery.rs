@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pintail_core::limits::LOBBY_REQUEST_TIMEOUT;
 use pintail_core::secret::ResumeToken;
 use pintail_core::{GameId, Generation, Incarnation, Kind, PlayerName, RoomId, Round, SessionId, Slot};
 use pintail_store::{Games, Login, LoginMode, Sessions};
@@ -140,11 +141,18 @@ async fn a_store_that_is_silent_holds_up_no_heartbeat() {
     let cluster = Cluster::of_lobbies(1).await;
     let gateway = cluster.gateway(0).await;
     cluster.lobbies[0].faults.set(Fault::RoomsSilent);
-    let asked = tokio::spawn({
+    let ask = |request| {
         let ada = gateway.player(1);
-        async move { ada.code(leave()).await }
-    });
+        tokio::spawn(async move { ada.code(request).await })
+    };
+    // The second one waits for its turn behind the first.
+    let patience = tokio::time::Instant::now() + LOBBY_REQUEST_TIMEOUT;
+    let asked = [ask(leave()), ask(create("gomoku"))];
     gateway.heartbeat().await;
-    assert!(!asked.is_finished());
-    assert_eq!(asked.await.unwrap(), ErrorCode::Unavailable, "the player is answered before the gateway gives up");
+    assert!(asked.iter().all(|asked| !asked.is_finished()));
+    for asked in asked {
+        let answer = tokio::time::timeout_at(patience, asked).await;
+        let answer = answer.expect("the player is answered before the gateway gives up").unwrap();
+        assert_eq!(answer, ErrorCode::Unavailable);
+    }
 }

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use pintail_core::{Kind, Slot};
+use pintail_wire::Message;
 use pintail_wire::client::lobby_request::Request;
-use pintail_wire::client::{ErrorCode, ListRooms, RoomState, lobby_event, lobby_reply};
+use pintail_wire::client::{ErrorCode, ListRooms, LobbyRequest, RoomState, lobby_event, lobby_reply};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, eventually};
+use crate::faults::Fault;
 use crate::gateway::{Gateway, Player, chat, create, fresh, join, kick, leave, quick_match, ready, sessions, start};
 
 /// The same request through both lobby servers, as a gateway sends it whose first link broke before the answer.
@@ -73,6 +75,27 @@ async fn members_behind_different_gateways_and_lobby_servers_hear_each_other() {
     bob.room(ready(true)).await;
     ada.room(chat("hi")).await;
     bob.via(&far_away).event("ada's chat", |event| matches!(event, lobby_event::Event::Chat(_))).await;
+}
+
+/// The lobby server died between the change and the news of it: whoever repeats the request tells the others.
+#[tokio::test]
+async fn a_retry_tells_what_a_lobby_server_took_to_its_grave() {
+    let cluster = Cluster::of_lobbies(2).await;
+    let [doomed, other] = both_links(&cluster, 0).await;
+    let (ada, bob) = (doomed.player(1), doomed.player(2));
+    let room = ada.create("arena").await;
+    cluster.lobbies[0].faults.set(Fault::SilentAfterCommit);
+    let (id, request) = (fresh(), LobbyRequest { request: Some(join(&room)) });
+    bob.send(id, request.encode_to_vec().into());
+    eventually("bob is in", async || bob.via(&other).look().await).await;
+    cluster.lobbies[0].crash();
+    doomed.closed().await;
+    let here =
+        |event: &lobby_event::Event| matches!(event, lobby_event::Event::RoomChanged(room) if sessions(room) == [1, 2]);
+    let told = [&doomed, &other].map(|gateway| ada.via(gateway).events().iter().any(here));
+    assert_eq!(told, [false, false], "nobody has told ada");
+    bob.via(&other).ask_as(id, join(&room)).await;
+    ada.via(&other).event("bob's coming", here).await;
 }
 
 #[tokio::test]

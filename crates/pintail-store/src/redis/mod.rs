@@ -134,8 +134,9 @@ impl RedisStore {
             self.connection.suspect();
             return StoreError::Unavailable(format!("Redis: {error}"));
         }
-        // Refuses for now: full memory, a disk that can't be written, or the state of its replication.
-        let for_now = matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY"));
+        // Refuses for now: full memory, a disk that can't be written, the state of its replication, or a password that
+        // it was given and we were not.
+        let for_now = matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH"));
         match error.kind() {
             _ if for_now => StoreError::Unavailable(format!("Redis: {error}")),
             ErrorKind::Server(

@@ -11,6 +11,7 @@ use super::record::RawServer;
 use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
 use crate::{
     Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, Result, ScanEntry, SlotOrigin,
+    StoreError,
 };
 
 /// How many hashes in a row must be missing, from the length of the list on, before the rest counts as not there.
@@ -42,6 +43,23 @@ impl RedisStore {
             next = until;
         }
         Ok((length, slots))
+    }
+
+    async fn reap_kind(&self, kind: Kind, reaped: &mut Vec<Slot>) -> Result<()> {
+        let (_, slots) = self.read_slots(kind).await?;
+        let due = slots.into_iter().filter(|(_, server)| !server.is_missing() && server.needs_reaping());
+        for (slot, _) in due {
+            // What was read may be old by now: the script looks again.
+            let key = self.keys.slot(slot);
+            let mut call = self.script(&self.scripts.reap, &key);
+            call.arg(slot.to_string());
+            match self.invoke::<u8>(&key, &call).await? {
+                0 => {}
+                1 => reaped.push(slot),
+                other => return Err(corrupt(&key, &format!("a script answered {other}"))),
+            }
+        }
+        Ok(())
     }
 
     async fn read_range(&self, kind: Kind, from: u32, until: u32) -> Result<Vec<(Slot, RawServer)>> {
@@ -138,21 +156,15 @@ impl Registry for RedisStore {
 
     async fn reap(&self) -> Result<Vec<Slot>> {
         let mut reaped = Vec::new();
+        let mut failure = None;
         for kind in Kind::ALL {
-            let (_, slots) = self.read_slots(kind).await?;
-            let due = slots.into_iter().filter(|(_, server)| !server.is_missing() && server.needs_reaping());
-            for (slot, _) in due {
-                // What was read may be old by now: the script looks again.
-                let key = self.keys.slot(slot);
-                let mut call = self.script(&self.scripts.reap, &key);
-                call.arg(slot.to_string());
-                match self.invoke::<u8>(&key, &call).await? {
-                    0 => {}
-                    1 => reaped.push(slot),
-                    other => return Err(corrupt(&key, &format!("a script answered {other}"))),
-                }
+            match self.reap_kind(kind, &mut reaped).await {
+                Ok(()) => {}
+                // A list that someone has spoiled is told of, and must not keep the other kinds' servers in use.
+                Err(error @ StoreError::Corrupt { .. }) => failure = failure.or(Some(error)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(reaped)
+        failure.map_or(Ok(reaped), Err)
     }
 }

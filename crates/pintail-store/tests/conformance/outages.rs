@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use pintail_core::{Kind, Status};
 use pintail_store::{
-    Games, Heartbeat, HeartbeatOutcome, Mail, Notice, RedisOptions, RedisStore, Registry, RestoreOutcome, Rooms,
-    StoreError,
+    Games, Heartbeat, HeartbeatOutcome, Mail, Notice, Periods, RedisOptions, RedisStore, Registry, RestoreOutcome,
+    Rooms, StoreError,
 };
 use pintail_testkit::RedisServer;
 use tokio::net::{TcpListener, TcpStream};
@@ -204,6 +204,45 @@ async fn a_full_redis_is_unavailable_and_no_bug() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     raw(&server, "CONFIG SET maxmemory 0").await;
     store.register(&announcement(Kind::Game, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_became_a_replica_is_unavailable_and_no_bug() {
+    let server = RedisServer::start();
+    let store = redis_store(&server, LONG);
+    raw(&server, "REPLICAOF 127.0.0.1 1").await;
+    let error = error_of(store.register(&announcement(Kind::Game, 1)).await);
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    raw(&server, "REPLICAOF NO ONE").await;
+    store.register(&announcement(Kind::Game, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_that_is_missing_is_told_as_such() {
+    let server = RedisServer::start();
+    let store = redis_store(&server, LONG);
+    store.ping().await.unwrap();
+    raw(&server, "CONFIG SET requirepass sesame\nCLIENT KILL TYPE normal SKIPME yes").await;
+    eventually("it asks for the password", async || {
+        let error = store.ping().await.err()?;
+        matches!(&error, StoreError::Unavailable(why) if why.contains("NOAUTH")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_spoiled_list_does_not_keep_other_servers_in_use() {
+    let server = RedisServer::start();
+    let store = redis_store(&server, Periods { lease_ttl: ms(50), ..LONG });
+    let lost = store.register(&announcement(Kind::Game, 1)).await.unwrap().slot;
+    raw(&server, "SET Server:Gateway text").await;
+    let mut mail = subscribe(&store, None).await;
+    eventually("the lost server is switched off", async || {
+        assert!(matches!(error_of(store.reap().await), StoreError::Corrupt { .. }));
+        store.scan(Kind::Game).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(next(&mut mail).await, Notice::ServerOff(lost));
 }
 
 #[tokio::test]

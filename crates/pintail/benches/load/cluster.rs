@@ -1,6 +1,7 @@
 //! A cluster of separate processes.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Cluster {
 fn spawn(kind: &'static str, redis: &str, more: &[&str]) -> (Server, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pintail"));
     command.args([kind, "--redis", redis, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    command.args(["--capacity", "100000"]).args(more);
+    command.args(["--capacity", "100000", "--log", "error"]).args(more);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("pintail starts");
     let slot = match kind {
         "gateway" => "Server:Gateway:0",
@@ -88,13 +89,9 @@ fn wait_for_address(child: &mut Child, slot: &str) -> String {
         .by_ref()
         .map_while(Result::ok)
         .filter(|line| line.contains(slot))
-        .find_map(|line| {
-            line.split_whitespace()
-                .find(|word| word.contains(':') && word.ends_with(char::is_numeric) && word.starts_with("127."))
-                .map(str::to_owned)
-        })
+        .find_map(|line| line.split([' ', ',']).find_map(|word| word.parse::<SocketAddr>().ok()))
         .expect("the server says where it listens");
     // Whatever it prints later must not block it.
     std::thread::spawn(move || lines.for_each(drop));
-    address
+    address.to_string()
 }

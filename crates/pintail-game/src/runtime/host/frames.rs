@@ -3,11 +3,13 @@
 use bytes::{Buf, Bytes};
 use pintail_core::{GameId, Generation, RoomId, Round, SessionId};
 use pintail_net::LinkId;
+use pintail_wire::client::GameDetachReason;
 use pintail_wire::link::{Attach, Detach};
 use pintail_wire::{Frame, Message as _, game, kind};
 use tracing::warn;
 
-use super::GameHost;
+use super::{GameHost, deny};
+use crate::runtime::running::ATTACHED_ELSEWHERE;
 use crate::runtime::{Command, Effects, Now};
 
 impl GameHost {
@@ -79,17 +81,20 @@ impl GameHost {
             return self.park(id, link, attach, fx);
         }
         let session = SessionId(attach.session);
-        // A session is attached to one game at a time.
-        if let Some(former) = self.sessions.get(&session).copied().filter(|former| *former != id)
-            && let Some(game) = self.touch(former)
-        {
-            game.turn_away(now, session);
+        let former = self.sessions.get(&session).copied().filter(|former| *former != id);
+        let is_late = former
+            .and_then(|former| self.games.get(&former))
+            .is_some_and(|game| game.has_newer(session, Generation(attach.generation)));
+        if is_late {
+            return deny(link, &attach, GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE, true, fx);
         }
-        if let Some(game) = self.touch(id) {
-            game.attach(link, &attach, fx);
-            if game.attached_count() > 0 {
-                self.sessions.insert(session, id);
-            }
+        if !self.touch(id).is_some_and(|game| game.attach(link, &attach, fx)) {
+            return;
+        }
+        self.sessions.insert(session, id);
+        // A session is attached to one game at a time.
+        if let Some(game) = former.and_then(|former| self.touch(former)) {
+            game.turn_away(now, session);
         }
     }
 

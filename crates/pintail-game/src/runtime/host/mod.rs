@@ -168,6 +168,11 @@ impl GameHost {
         self.games.values().map(RunningGame::attached_count).sum()
     }
 
+    #[cfg(test)]
+    pub(super) fn known_sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// An attach to a game that is not here (yet) waits for what the store says of it.
     fn park(&mut self, id: GameId, link: LinkId, attach: Attach, fx: &mut Effects) {
         self.load(id, fx);

@@ -26,6 +26,10 @@ use crate::api::{LeaveReason, Pace, Player, Rules};
 use crate::limits::FIRST_ATTACH_GRACE_MIN;
 use crate::types::{AnyGame, GameTypes};
 
+/// What an older connection is told. The words may reach a newer one of the same session, at the same gateway: so it
+/// is told to try again, and whichever is the newest gets in.
+pub(super) const ATTACHED_ELSEWHERE: &str = "a newer connection of yours is attached";
+
 /// A game that this server runs, from its order until everyone knows how it ended.
 #[derive(Debug)]
 pub(crate) struct RunningGame {
@@ -175,6 +179,7 @@ impl RunningGame {
     fn take_consumed(&mut self) -> Vec<(Player, Seq)> {
         let mut consumed = Vec::new();
         for (player, seat) in Player::seats(self.seats.len()).zip(&mut self.seats) {
+            seat.pending_attaches = 0;
             if std::mem::take(&mut seat.pending_inputs) > 0 {
                 consumed.push((player, seat.received()));
             }

@@ -8,25 +8,27 @@ use pintail_wire::client::{GameAttached, GameDetachReason, GameDetached};
 use pintail_wire::link::Attach;
 use pintail_wire::{game, kind};
 
-use super::RunningGame;
+use super::{ATTACHED_ELSEWHERE, RunningGame};
 use crate::api::{LeaveReason, Pace, Player};
+use crate::limits::PENDING_ATTACHES_MAX;
 use crate::runtime::ending::last_words;
 use crate::runtime::seat::Tag;
 use crate::runtime::{Delivery, Effects, Event, Now};
 
 impl RunningGame {
-    /// Opens a player's stream, or opens it again.
-    pub(crate) fn attach(&mut self, link: LinkId, attach: &Attach, fx: &mut Effects) {
+    /// Opens a player's stream, or opens it again. Whether it did; if not, the client hears why.
+    pub(crate) fn attach(&mut self, link: LinkId, attach: &Attach, fx: &mut Effects) -> bool {
         let session = SessionId(attach.session);
         let Some(player) = self.player(session) else {
             let notice = self.detached(GameDetachReason::NotAPlayer, "you have no seat in this game", false);
-            return fx.deliver(link, Delivery::detached(session, &notice));
+            fx.deliver(link, Delivery::detached(session, &notice));
+            return false;
         };
         let (generation, received) = (Generation(attach.generation), Seq(attach.received));
         let seat = &mut self.seats[player.index()];
         let refused = if generation < seat.generation {
-            Some((GameDetachReason::AttachedElsewhere, "a newer connection of yours is attached".to_owned(), false))
-        } else if seat.pending_inputs >= PENDING_INPUTS_MAX {
+            Some((GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE.to_owned(), true))
+        } else if seat.pending_inputs >= PENDING_INPUTS_MAX || seat.pending_attaches >= PENDING_ATTACHES_MAX {
             Some((GameDetachReason::Flood, "too much of yours waits for the game's next step".to_owned(), true))
         } else {
             let acknowledged = seat.outgoing.acknowledge(received);
@@ -34,14 +36,21 @@ impl RunningGame {
         };
         if let Some((reason, message, retry)) = refused {
             let notice = self.detached(reason, &message, retry);
-            return fx.deliver(link, Delivery::detached(session, &notice));
+            fx.deliver(link, Delivery::detached(session, &notice));
+            return false;
         }
         self.admit(player, link, generation, received, fx);
+        true
+    }
+
+    /// Whether a newer connection of the session than this one is attached.
+    pub(crate) fn has_newer(&self, session: SessionId, generation: Generation) -> bool {
+        let seat = self.player(session).map(|player| &self.seats[player.index()]);
+        seat.is_some_and(|seat| seat.link.is_some() && seat.generation > generation)
     }
 
     fn admit(&mut self, player: Player, link: LinkId, generation: Generation, received: Seq, fx: &mut Effects) {
-        let elsewhere =
-            self.detached(GameDetachReason::AttachedElsewhere, "you attached through another connection", false);
+        let elsewhere = self.detached(GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE, true);
         let step = self.turn.progress.step;
         let seat = &mut self.seats[player.index()];
         let behind = seat.is_behind(received);
@@ -74,7 +83,7 @@ impl RunningGame {
         if self.ending.is_some() {
             return;
         }
-        self.seats[player.index()].pending_inputs += 1;
+        self.seats[player.index()].pending_attaches += 1;
         if former.is_none() {
             self.pending.push(Event::Attached(player));
         }

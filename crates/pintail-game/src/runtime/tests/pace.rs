@@ -3,6 +3,7 @@
 use pintail_core::limits::PENDING_INPUTS_MAX;
 
 use super::*;
+use crate::limits::PENDING_ATTACHES_MAX;
 
 #[test]
 fn event_driven_games_are_woken_when_they_asked_to_be() {
@@ -74,10 +75,25 @@ fn a_flood_before_a_fixed_step_detaches_and_loses_nothing() {
 }
 
 #[test]
+fn all_that_a_client_may_have_sent_can_be_sent_again_at_once() {
+    let mut world = World::playing("metronome");
+    world.pass(ms(100));
+    world.detach(ANN);
+    for _ in 0..PENDING_INPUTS_MAX {
+        world.number_input(ANN, &Bytes::from("x"));
+    }
+    world.take(ANN);
+    world.reconnect(ANN, LINK);
+    assert!(!world.take(ANN).iter().any(|seen| matches!(seen, Seen::Detached(..))));
+    world.pass(ms(100));
+    assert_eq!(world.take(BOB).last(), Some(&Seen::State(format!("{PENDING_INPUTS_MAX} at 200 ms"))));
+}
+
+#[test]
 fn attaching_again_and_again_before_a_step_is_a_flood_too() {
     let mut world = World::playing("metronome");
     world.pass(ms(100));
-    for _ in 0..PENDING_INPUTS_MAX {
+    for _ in 0..PENDING_ATTACHES_MAX {
         world.attach(ANN);
     }
     world.take(ANN);

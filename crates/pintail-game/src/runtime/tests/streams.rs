@@ -1,6 +1,7 @@
 //! Attaching, detaching, and what arrives whatever happens in between.
 
 use super::*;
+use crate::limits::PAYLOAD_BYTES_MAX;
 
 #[test]
 fn players_attach_play_and_hear_everything_in_order() {
@@ -104,7 +105,7 @@ fn the_newest_connection_wins() {
     world.frame(LINK, kind::link::DETACH, detach.encode_to_vec());
     let old = Attach { generation: 1, ..attach };
     world.frame(OTHER_LINK, kind::link::ATTACH, old.encode_to_vec());
-    assert_eq!(world.take(ANN).last(), Some(&Seen::Detached(GameDetachReason::AttachedElsewhere, false)));
+    assert_eq!(world.take(ANN).last(), Some(&Seen::Detached(GameDetachReason::AttachedElsewhere, true)));
     world.say(ANN, "still here");
     assert_eq!(world.take_messages(BOB), ["0: still here in step 4"]);
 }
@@ -129,6 +130,45 @@ fn a_session_is_attached_to_one_game_at_a_time() {
     (client.game, client.incoming, client.outgoing) = (OTHER_GAME, Incoming::new(), Outgoing::new());
     world.attach(ANN);
     assert_eq!(world.take_messages(BOB), ["0 away"]);
+}
+
+#[test]
+fn a_late_attach_of_an_older_connection_does_not_take_the_session_away() {
+    let mut world = World::playing("probe");
+    world.place(OTHER_GAME, "probe", "");
+    let late = Attach { session: ANN.0, generation: 1, room: 8, round: 1, received: 0, step_seen: 0 };
+    world.reconnect(ANN, OTHER_LINK);
+    world.take(BOB);
+    world.frame(LINK, kind::link::ATTACH, late.encode_to_vec());
+    assert!(world.take_messages(BOB).is_empty(), "Ann is still there");
+    world.say(ANN, "here");
+    assert_eq!(world.take_messages(BOB).len(), 1);
+}
+
+#[test]
+fn an_attach_that_is_refused_changes_nothing_elsewhere() {
+    let mut world = World::playing("probe");
+    world.place(OTHER_GAME, "probe", "");
+    world.take(BOB);
+    world.event(HostEvent::PlayerLeft(OTHER_GAME, ANN));
+    let refused = Attach { session: ANN.0, generation: 1, room: 8, round: 1, received: 0, step_seen: 0 };
+    world.frame(LINK, kind::link::ATTACH, refused.encode_to_vec());
+    assert_eq!(world.take(ANN).last(), Some(&Seen::Detached(GameDetachReason::NotAPlayer, false)));
+    assert!(world.take_messages(BOB).is_empty(), "Ann is still there");
+    let known = world.host.known_sessions();
+    world.attach_new(SessionId(555));
+    assert_eq!(world.host.known_sessions(), known, "a stranger leaves nothing behind");
+}
+
+#[test]
+fn an_input_that_no_message_could_carry_is_refused() {
+    let mut world = World::playing("metronome");
+    world.take(ANN);
+    world.raw_input(ANN, &vec![0; PAYLOAD_BYTES_MAX]);
+    world.raw_input(BOB, &vec![0; PAYLOAD_BYTES_MAX + 1]);
+    world.pass(ms(100));
+    assert_eq!(world.take(ANN), [Seen::State("1 at 100 ms".to_owned())]);
+    assert_eq!(world.take(BOB).last(), Some(&Seen::Detached(GameDetachReason::StreamBroken, false)));
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Follows the registry, and looks after what has to happen from time to time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pintail_core::Kind;
+use pintail_core::limits::{SCAN_PERIOD, SESSION_TTL};
+use pintail_engine::directory::{Directory, Peer};
+use pintail_net::{Identity, MemberEvent, RoleError};
+use pintail_store::{BrokenEntry, Letter, Notice};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::client;
+use crate::links::LinkKeeper;
+use crate::server::Gateway;
+use crate::sessions::Session;
+
+/// How often the store hears that the sessions are still here.
+const SESSIONS_REFRESH: Duration = SESSION_TTL.checked_div(6).expect("six is not zero");
+
+/// How many broken registry entries are remembered as told.
+const BROKEN_TOLD_MAX: usize = 1024;
+
+/// Follows the registry and looks after what has to happen from time to time.
+pub(crate) struct MainLoop {
+    gateway: Arc<Gateway>,
+    identity: watch::Sender<Option<Identity>>,
+    directory: Directory,
+    pub(crate) keeper: LinkKeeper,
+    ended: mpsc::Receiver<Peer>,
+    /// Broken entries that the operator was told of.
+    broken: Vec<BrokenEntry>,
+}
+
+impl MainLoop {
+    pub(crate) fn new(gateway: Arc<Gateway>, identity: watch::Sender<Option<Identity>>) -> Self {
+        let (ended_tx, ended) = mpsc::channel(64);
+        let keeper = LinkKeeper::new(gateway.clone(), ended_tx);
+        Self { gateway, identity, directory: Directory::new(), keeper, ended, broken: Vec::new() }
+    }
+
+    pub(crate) async fn run(
+        &mut self,
+        mut events: mpsc::Receiver<MemberEvent>,
+        stop: &CancellationToken,
+    ) -> Result<(), RoleError> {
+        let mut scans = interval(SCAN_PERIOD);
+        scans.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut refreshes = interval(SESSIONS_REFRESH);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                event = events.recv() => match event {
+                    Some(MemberEvent::Superseded) => return Err(RoleError::Superseded),
+                    Some(event) => self.member_event(event).await,
+                    None => return Err(RoleError::Internal("the membership task has ended".to_owned())),
+                },
+                Some(peer) = self.ended.recv() => {
+                    let command = self.directory.ended(&peer);
+                    self.keeper.apply(command);
+                }
+                _ = scans.tick() => self.scan_all().await,
+                _ = refreshes.tick() => self.refresh_sessions().await,
+            }
+        }
+    }
+
+    async fn member_event(&mut self, event: MemberEvent) {
+        match event {
+            MemberEvent::Joined(identity) => self.joined(identity).await,
+            MemberEvent::Notice(Notice::Rescan) => {
+                self.scan_all().await;
+                self.refresh_sessions().await;
+            }
+            MemberEvent::Notice(Notice::ServerOn(slot) | Notice::ServerOff(slot)) => self.scan(slot.kind).await,
+            MemberEvent::Notice(Notice::Letter(Letter::SessionMoved(session, generation))) => {
+                self.gateway.session_moved(session, generation);
+            }
+            MemberEvent::Notice(Notice::Letter(letter)) => debug!(%letter, "a letter that is not for a gateway"),
+            MemberEvent::Superseded => {}
+        }
+    }
+
+    /// Servers know their links by this gateway's slot: with another slot, every link is opened anew, and rooms hear
+    /// where their members' events go now.
+    async fn joined(&mut self, identity: Identity) {
+        let moved = self.gateway.identity().is_some_and(|before| before.slot != identity.slot);
+        self.identity.send_replace(Some(identity));
+        if moved {
+            self.gateway.moved.store(true, Ordering::Relaxed);
+            self.keeper.stop().await;
+            self.directory = Directory::new();
+        }
+        self.gateway.update_readiness();
+        self.scan_all().await;
+        self.refresh_sessions().await;
+    }
+
+    async fn scan_all(&mut self) {
+        self.scan(Kind::Lobby).await;
+        self.scan(Kind::Game).await;
+    }
+
+    async fn scan(&mut self, kind: Kind) {
+        if kind == Kind::Gateway || self.gateway.identity().is_none() {
+            return;
+        }
+        let entries = match self.gateway.store.scan(kind).await {
+            Ok(entries) => entries,
+            Err(error) => return debug!(%error, "can't scan the registry; keeping what is known"),
+        };
+        let mut live = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(record) if record.is_live() => {
+                    live.push(Peer { slot: record.slot, endpoint: record.endpoint, incarnation: record.incarnation });
+                }
+                Ok(_) => {}
+                Err(broken) => self.tell_broken(broken),
+            }
+        }
+        let commands = self.directory.scanned(kind, live);
+        self.keeper.apply(commands);
+    }
+
+    fn tell_broken(&mut self, broken: BrokenEntry) {
+        if !self.broken.contains(&broken) && self.broken.len() < BROKEN_TOLD_MAX {
+            warn!("{broken}: skipped");
+            self.broken.push(broken);
+        }
+    }
+
+    async fn refresh_sessions(&self) {
+        let Some(identity) = self.gateway.identity() else { return };
+        let sessions = self.gateway.sessions.all();
+        let held: Vec<_> = sessions.iter().map(|session| session.held()).collect();
+        match self.gateway.store.hold_sessions(identity.slot, identity.incarnation, &held).await {
+            Ok(stale) => {
+                let stale: BTreeSet<_> = stale.into_iter().collect();
+                sessions.iter().filter(|session| stale.contains(&session.id)).for_each(|session| session.replaced());
+            }
+            Err(error) => debug!(%error, "can't refresh the sessions; trying again later"),
+        }
+        self.tell_departed(&sessions).await;
+    }
+
+    /// A session that went while the store was told that it is held may be held there again: the store hears once more
+    /// that it is gone.
+    async fn tell_departed(&self, held: &[Arc<Session>]) {
+        for session in held.iter().filter(|session| !self.gateway.sessions.has(session)) {
+            if let Err(error) = client::tell_store(&self.gateway, session).await {
+                return debug!(%error, "the store may not know that a session is away; the next refresh tells");
+            }
+        }
+    }
+}
