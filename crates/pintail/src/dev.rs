@@ -43,7 +43,7 @@ const CAPACITY: u32 = 10_000;
 /// # Errors
 /// If a server can't start, or ends by itself.
 pub(crate) async fn run(args: &DevArgs, types: &GameTypes) -> Result<(), Failure> {
-    let stop = stop_on_signal()?;
+    let stop = stop_on_signal(args.common.log_format)?;
     let mut cluster = Cluster::start(args, types).await?;
     let ready = cluster.ready();
     let announce = async {

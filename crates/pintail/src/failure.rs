@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::config::UsageError;
 use crate::config::server::Impossible;
+use crate::output::warn;
 
 /// What ends a command other than success.
 #[derive(Debug, Error)]
@@ -37,11 +38,11 @@ impl Failure {
                 u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
             }
             Self::Usage(error) => {
-                eprintln!("error: {error}");
+                warn(format_args!("error: {error}"));
                 ExitCode::from(USAGE)
             }
             Self::Failed(sentence) => {
-                eprintln!("error: {sentence}");
+                warn(format_args!("error: {sentence}"));
                 ExitCode::FAILURE
             }
         }

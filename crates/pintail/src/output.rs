@@ -1,4 +1,4 @@
-//! The standard output, and tables on it.
+//! The standard output and error, and tables.
 
 use std::io::Write;
 
@@ -6,6 +6,11 @@ use std::io::Write;
 pub(crate) fn say(line: impl std::fmt::Display) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// Writes a line on the standard error. If nobody reads it any more, nobody minds: `eprintln!` would panic.
+pub(crate) fn warn(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Text without characters that a terminal would obey: what others wrote can't draw on this screen.

@@ -39,7 +39,7 @@ pub(crate) async fn serve(
     types: &GameTypes,
     log_format: LogFormat,
 ) -> Result<(), Failure> {
-    let stop = stop_on_signal()?;
+    let stop = stop_on_signal(log_format)?;
     let redis = redis_store(store_args)?;
     if let Err(error) = redis.ping().await {
         let url = store_args.redis()?;

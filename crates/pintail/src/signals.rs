@@ -3,6 +3,9 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::args::LogFormat;
+use crate::output::warn;
+
 /// The exit code of a process that was told twice: what shells use for Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
@@ -10,7 +13,7 @@ const INTERRUPTED: i32 = 130;
 ///
 /// # Errors
 /// If the signals can't be listened for.
-pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
+pub(crate) fn stop_on_signal(log_format: LogFormat) -> std::io::Result<CancellationToken> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -22,8 +25,11 @@ pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
             }
         };
         next().await;
-        eprintln!("stopping; once more to stop at once");
         token.cancel();
+        // For people: a log in JSON has JSON only.
+        if log_format == LogFormat::Text {
+            warn("stopping; once more to stop at once");
+        }
         next().await;
         std::process::exit(INTERRUPTED);
     });

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::args::StatusArgs;
 use crate::failure::Failure;
-use crate::output::{printable, say, table};
+use crate::output::{printable, say, table, warn};
 use crate::serve::redis_store;
 
 /// How long Redis may take to answer at all.
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &StatusArgs) -> Result<(), Failure> {
         say(serde_json::to_string_pretty(&report).expect("a report has string keys"));
     } else {
         report.lines().iter().for_each(say);
-        report.broken.iter().for_each(|entry| eprintln!("warning: {}: {}", entry.slot, printable(&entry.problem)));
+        report.broken.iter().for_each(|entry| warn(format_args!("warning: {}: {}", entry.slot, printable(&entry.problem))));
     }
     Ok(())
 }

@@ -289,6 +289,8 @@ mod tests {
         for (arguments, setting) in [
             ("lobby --listen 0.0.0.0:5556", "PINTAIL_CLUSTER_SECRET"),
             ("game --listen [::]:5556", "--listen [::]:5556"),
+            ("gateway --listen 0.0.0.0:5555", "PINTAIL_CLUSTER_SECRET"),
+            ("gateway --http 0.0.0.0:8080", "--http 0.0.0.0:8080"),
             ("game --cluster-secret short", "--cluster-secret"),
             ("game --listen 127.0.0.1:7 --admin 127.0.0.1:7", "--listen and --admin"),
             ("gateway --listen 127.0.0.1:7 --http 127.0.0.1:7", "--listen and --http"),
@@ -297,7 +299,7 @@ mod tests {
             let refusal = settings(arguments).unwrap_err().to_string();
             assert!(refusal.contains(setting), "{arguments}: {refusal}");
         }
-        assert!(settings("gateway --listen 0.0.0.0:5555").is_ok(), "players may come from anywhere");
+        assert!(settings(&format!("gateway --listen 0.0.0.0:5555 {SECRET}")).is_ok(), "players may come from anywhere");
         assert!(settings("game --listen 127.0.0.1:0 --admin 127.0.0.1:0").is_ok());
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     room: Option<Room>,
     /// The game that runs.
     view: Option<Box<dyn GameView>>,
+    /// The last game whose end was told, so that it is not told twice: the room tells it as well as the game.
+    told_end: Option<Round>,
     /// The last hint, so that none is given twice in a row.
     hint: String,
     /// Whether the player has been in a room yet.
@@ -40,7 +42,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(me: SessionId, invitation: String) -> Self {
-        Self { me, invitation, room: None, view: None, hint: String::new(), has_entered: false }
+        Self { me, invitation, room: None, view: None, told_end: None, hint: String::new(), has_entered: false }
     }
 
     /// What to show for an event.
@@ -65,11 +67,16 @@ impl Desk {
                 }
                 Vec::new()
             }
-            Event::GameEnded { reason, result, message, .. } => self.ended(reason, &result, &message),
+            Event::GameEnded { game, reason, result, message, .. } => self.ended(game.round, reason, &result, &message),
             Event::GameDetached { message, retry: true, .. } => vec![format!("{}; coming back", printable(&message))],
-            Event::GameDetached { message, retry: false, .. } => {
+            Event::GameDetached { game, message, retry: false, .. } => {
                 self.view = None;
-                vec![format!("out of the game: {}", printable(&message))]
+                // What the room says about its game is more than what its stream can know.
+                if self.told_end == Some(game.round) {
+                    Vec::new()
+                } else {
+                    vec![format!("out of the game: {}", printable(&message))]
+                }
             }
             // Its reason is the command's failure.
             Event::Ended(_) => Vec::new(),
@@ -116,11 +123,29 @@ impl Desk {
 
     fn room_changed(&mut self, room: Room) -> Vec<String> {
         let lines = match &self.room {
-            Some(before) if before.id == room.id => changes(before, &room, self.me),
+            Some(before) if before.id == room.id => {
+                let mut lines = changes(before, &room, self.me);
+                lines.extend(self.broken_off(&room));
+                lines
+            }
             _ => self.entered(&room),
         };
         (self.room, self.has_entered) = (Some(room), true);
         lines
+    }
+
+    /// What the room says of a game that was broken off: the game itself may have had no time to say it.
+    fn broken_off(&mut self, room: &Room) -> Option<String> {
+        let outcome = room.last_outcome.as_ref().filter(|outcome| outcome.reason() != GameEndReason::Finished)?;
+        let round = Round(outcome.round);
+        if self.view.is_none() && self.told_end.is_none_or(|told| told >= round) {
+            return None;
+        }
+        if self.told_end.replace(round) == Some(round) {
+            return None;
+        }
+        self.view = None;
+        Some(format!("the game is over: {}", printable(&outcome.message)))
     }
 
     fn entered(&self, room: &Room) -> Vec<String> {
@@ -161,10 +186,12 @@ impl Desk {
         if resynchronised { vec!["some messages of the game were missed".to_owned()] } else { Vec::new() }
     }
 
-    fn ended(&mut self, reason: GameEndReason, result: &str, message: &str) -> Vec<String> {
-        let told = self.view.take().is_some_and(|view| view.has_told_end());
+    fn ended(&mut self, round: Round, reason: GameEndReason, result: &str, message: &str) -> Vec<String> {
+        let view_told = self.view.take().is_some_and(|view| view.has_told_end());
+        let room_told = self.told_end.replace(round) == Some(round);
         match reason {
-            GameEndReason::Finished if told => Vec::new(),
+            _ if room_told => Vec::new(),
+            GameEndReason::Finished if view_told => Vec::new(),
             GameEndReason::Finished => vec![format!("the game is over: {}", printable(result))],
             _ => vec![format!("the game is over: {}", printable(message))],
         }
