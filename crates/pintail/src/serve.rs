@@ -41,6 +41,7 @@ pub(crate) async fn serve(
 ) -> Result<(), Failure> {
     let stop = stop_on_signal(log_format)?;
     let redis = redis_store(store_args)?;
+    warn_if_unreachable(&settings);
     if let Err(error) = redis.ping().await {
         let url = store_args.redis()?;
         warn!(%error, "can't reach Redis at {url}: check --redis, and that it runs; trying until it answers");
@@ -63,6 +64,19 @@ pub(crate) async fn serve(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Warns of an address that others are told and that this server does not listen on. It can be meant: something on this
+/// machine may forward it.
+fn warn_if_unreachable(settings: &ServerSettings) {
+    let listen = settings.ports.listen.address;
+    if let Some(advertise) = settings.advertise.filter(|ip| !ip.is_loopback() && listen.ip().is_loopback()) {
+        warn!(
+            "--advertise tells the others {advertise}, but this server listens on {listen} only: unless something \
+             forwards to it, listen there too (--listen 0.0.0.0:{}, with a cluster secret)",
+            listen.port()
+        );
+    }
 }
 
 /// What is printed when a server is ready.

@@ -32,7 +32,10 @@ pub(crate) async fn run(args: &StatusArgs) -> Result<(), Failure> {
         say(serde_json::to_string_pretty(&report).expect("a report has string keys"));
     } else {
         report.lines().iter().for_each(say);
-        report.broken.iter().for_each(|entry| warn(format_args!("warning: {}: {}", entry.slot, printable(&entry.problem))));
+        report
+            .broken
+            .iter()
+            .for_each(|entry| warn(format_args!("warning: {}: {}", entry.slot, printable(&entry.problem))));
     }
     Ok(())
 }

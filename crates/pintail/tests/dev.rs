@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pintail_testkit::{Program, ProgramBuilder};
 
@@ -132,4 +135,29 @@ fn a_second_signal_ends_it_at_once() {
     cluster.wait_for("once more to stop at once");
     cluster.signal("INT");
     assert_eq!(cluster.wait_for_end().code(), Some(130));
+}
+
+#[test]
+fn a_cluster_whose_output_nobody_reads_runs_on_and_stops_when_told() {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_pintail"))
+        .args(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "debug"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(process.stderr.take());
+    // From here on each line of the log is one that can't be written.
+    let ready = BufReader::new(process.stdout.take().unwrap()).lines().any(|line| line.unwrap().starts_with("ready;"));
+    assert!(ready, "it ended before it was ready: {:?}", process.wait());
+    let told = Command::new("kill").args(["-s", "TERM", &process.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            process.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(process.wait().unwrap().code(), Some(0));
 }

@@ -116,6 +116,14 @@ fn a_port_that_was_asked_for_and_is_in_use_is_a_failure() {
 }
 
 #[test]
+fn an_advertised_address_that_nobody_listens_on_is_warned_of() {
+    let redis = RedisServer::start();
+    let mut lobby = server("lobby", &redis).args(["--advertise", "192.0.2.7"]).start();
+    lobby.wait_for("ready: Server:Lobby:0");
+    assert!(lobby.transcript().iter().any(|line| line.contains("--advertise tells the others 192.0.2.7")));
+}
+
+#[test]
 fn servers_of_one_kind_share_a_machine_without_settings() {
     let redis = RedisServer::start();
     let start = || pintail(&format!("game --redis {}", redis.url())).start();

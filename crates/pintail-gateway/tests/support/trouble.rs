@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use pintail_core::{EndOutcome, Endpoint, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot};
+use pintail_core::{Endpoint, Generation, Incarnation, Kind, SessionId, Slot};
 use pintail_store::{
-    Announcement, CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Heartbeat, HeartbeatOutcome, HeldSession,
-    Letter, Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, RestoreOutcome, Result, RoomChange,
-    RoomDocument, RoomPage, Rooms, ScanEntry, Sessions, Subscription,
+    Announcement, EmbeddedStore, Heartbeat, HeartbeatOutcome, HeldSession, Login, LoginOutcome, Registration, Registry,
+    Result, ScanEntry, Sessions,
 };
 use tokio::sync::Semaphore;
 
 /// A working store with switches for what can go wrong.
 pub struct TroubledStore {
-    pub inner: EmbeddedStore,
+    pub inner: Arc<EmbeddedStore>,
     /// Whether the next heartbeat of a gateway finds its slot lost.
     pub loses_gateway: AtomicBool,
     /// Whether gateways register under another port, and so in another slot.
@@ -28,7 +27,7 @@ pub struct TroubledStore {
 impl TroubledStore {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            inner: EmbeddedStore::new(),
+            inner: Arc::new(EmbeddedStore::new()),
             loses_gateway: AtomicBool::new(false),
             moves_gateway: AtomicBool::new(false),
             holds_late: AtomicBool::new(false),
@@ -110,62 +109,4 @@ impl Sessions for TroubledStore {
     }
 }
 
-#[async_trait]
-impl Rooms for TroubledStore {
-    async fn commit_room(&self, change: &RoomChange) -> Result<CommitOutcome> {
-        self.inner.commit_room(change).await
-    }
-    async fn room(&self, id: RoomId) -> Result<Option<RoomDocument>> {
-        self.inner.room(id).await
-    }
-    async fn room_of(&self, session: SessionId) -> Result<Option<RoomDocument>> {
-        self.inner.room_of(session).await
-    }
-    async fn room_by_invite(&self, invite: &str) -> Result<Option<RoomDocument>> {
-        self.inner.room_by_invite(invite).await
-    }
-    async fn rooms_labelled(&self, label: &str, page: Option<&str>, limit: u32) -> Result<RoomPage> {
-        self.inner.rooms_labelled(label, page, limit).await
-    }
-    async fn touch_room(&self, id: RoomId) -> Result<()> {
-        self.inner.touch_room(id).await
-    }
-}
-
-#[async_trait]
-impl Mail for TroubledStore {
-    fn subscribe(&self, mailbox: Option<Slot>) -> Subscription {
-        self.inner.subscribe(mailbox)
-    }
-    async fn send(&self, to: Slot, letter: Letter) -> Result<()> {
-        self.inner.send(to, letter).await
-    }
-}
-
-#[async_trait]
-impl Games for TroubledStore {
-    async fn place(&self, order: &GameOrder) -> Result<PlaceOutcome> {
-        self.inner.place(order).await
-    }
-    async fn game(&self, id: GameId) -> Result<Option<GameRecord>> {
-        self.inner.game(id).await
-    }
-    async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>> {
-        self.inner.hosted(slot, incarnation).await
-    }
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
-        self.inner.restore_game(order, owner).await
-    }
-    async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool> {
-        self.inner.end_game(id, owner, outcome).await
-    }
-    async fn unsettled_games(&self, min_age_ms: u64, limit: u32) -> Result<Vec<GameId>> {
-        self.inner.unsettled_games(min_age_ms, limit).await
-    }
-    async fn settle_game(&self, id: GameId) -> Result<()> {
-        self.inner.settle_game(id).await
-    }
-    async fn sweep_orphans(&self, limit: u32) -> Result<u32> {
-        self.inner.sweep_orphans(limit).await
-    }
-}
+pintail_testkit::hand_on!(TroubledStore.inner: Rooms, Games, Mail);

@@ -5,11 +5,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pintail_core::{EndOutcome, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot};
+use pintail_core::{EndOutcome, GameId, Incarnation, RoomId, SessionId, Slot};
 use pintail_store::{
-    Announcement, CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Heartbeat, HeartbeatOutcome, HeldSession,
-    Letter, Login, LoginOutcome, Mail, Owner, PlaceOutcome, Registration, Registry, RestoreOutcome, Result, RoomChange,
-    RoomDocument, RoomPage, Rooms, ScanEntry, Sessions, StoreError, Subscription,
+    CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Owner, PlaceOutcome, RestoreOutcome, Result,
+    RoomChange, RoomDocument, RoomPage, Rooms, StoreError,
 };
 
 /// How long a slow change takes.
@@ -95,16 +94,6 @@ impl Rooms for FaultyStore {
 }
 
 #[async_trait]
-impl Mail for FaultyStore {
-    fn subscribe(&self, mailbox: Option<Slot>) -> Subscription {
-        self.inner.subscribe(mailbox)
-    }
-    async fn send(&self, to: Slot, letter: Letter) -> Result<()> {
-        self.inner.send(to, letter).await
-    }
-}
-
-#[async_trait]
 impl Games for FaultyStore {
     async fn place(&self, order: &GameOrder) -> Result<PlaceOutcome> {
         self.inner.place(order).await
@@ -135,48 +124,4 @@ impl Games for FaultyStore {
     }
 }
 
-#[async_trait]
-impl Sessions for FaultyStore {
-    async fn login(&self, login: &Login) -> Result<LoginOutcome> {
-        self.inner.login(login).await
-    }
-    async fn session_away(&self, session: SessionId, generation: Generation) -> Result<()> {
-        self.inner.session_away(session, generation).await
-    }
-    async fn logout(&self, session: SessionId, generation: Generation) -> Result<bool> {
-        self.inner.logout(session, generation).await
-    }
-    async fn hold_sessions(
-        &self,
-        gateway: Slot,
-        incarnation: Incarnation,
-        sessions: &[HeldSession],
-    ) -> Result<Vec<SessionId>> {
-        self.inner.hold_sessions(gateway, incarnation, sessions).await
-    }
-    async fn sessions_away(&self, min_age_ms: u64, limit: u32) -> Result<Vec<SessionId>> {
-        self.inner.sessions_away(min_age_ms, limit).await
-    }
-    async fn settle_away(&self, session: SessionId) -> Result<()> {
-        self.inner.settle_away(session).await
-    }
-}
-
-#[async_trait]
-impl Registry for FaultyStore {
-    async fn register(&self, announcement: &Announcement) -> Result<Registration> {
-        self.inner.register(announcement).await
-    }
-    async fn heartbeat(&self, slot: Slot, incarnation: Incarnation, heartbeat: &Heartbeat) -> Result<HeartbeatOutcome> {
-        self.inner.heartbeat(slot, incarnation, heartbeat).await
-    }
-    async fn deregister(&self, slot: Slot, incarnation: Incarnation) -> Result<()> {
-        self.inner.deregister(slot, incarnation).await
-    }
-    async fn scan(&self, kind: Kind) -> Result<Vec<ScanEntry>> {
-        self.inner.scan(kind).await
-    }
-    async fn reap(&self) -> Result<Vec<Slot>> {
-        self.inner.reap().await
-    }
-}
+pintail_testkit::hand_on!(FaultyStore.inner: Registry, Sessions, Mail);

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use super::secret::{RedisUrl, SecretText};
 
-/// A distributed game server that keeps a game alive when its server dies.
+/// A distributed game server: sessions and rooms survive any of its processes.
 #[derive(Debug, Parser)]
 #[command(name = "pintail", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -18,14 +18,14 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  pintail dev                                          try it: everything in one process
-  pintail play gomoku                                  a game in the terminal, against whoever comes next
-  pintail game --redis redis://127.0.0.1:6379          one more game server for a cluster
-  pintail status --redis redis://127.0.0.1:6379        which servers there are
+  pintail dev                                     try it: everything in one process
+  pintail play gomoku                             a game in the terminal, against whoever comes
+  pintail game --redis redis://127.0.0.1:6379     one more game server for a cluster
+  pintail status --redis redis://127.0.0.1:6379   which servers there are
 
-Settings: a flag beats its environment variable, which beats the file of --config, which beats the default.
-The file is TOML. A key is a flag's name with `_` for `-`; at the top it is for every command that has the setting, in
-a table such as [game] for that command alone.";
+Settings: a flag beats its environment variable, which beats the file of --config, which beats
+the default. The file is TOML. A key is a flag's name with `_` for `-`; at the top it is for every
+command that has the setting, in a table such as [game] for that command alone.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]

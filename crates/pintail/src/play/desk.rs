@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use pintail_client::{Event, GameEndReason, Member, Room, RoomLeftReason, RoomState, SessionId};
+use pintail_client::{Event, GameEndReason, GameId, Member, Room, RoomLeftReason, RoomState, SessionId};
 
 use super::command::{self, Command};
 use super::view::{self, GameView, Typed};
@@ -32,8 +32,8 @@ pub(crate) struct Desk {
     room: Option<Room>,
     /// The game that runs.
     view: Option<Box<dyn GameView>>,
-    /// The last game whose end was told, so that it is not told twice: the room tells it as well as the game.
-    told_end: Option<Round>,
+    /// The game that was begun and whose end was not told yet: the room tells it as well as the game.
+    untold: Option<GameId>,
     /// The last hint, so that none is given twice in a row.
     hint: String,
     /// Whether the player has been in a room yet.
@@ -42,7 +42,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(me: SessionId, invitation: String) -> Self {
-        Self { me, invitation, room: None, view: None, told_end: None, hint: String::new(), has_entered: false }
+        Self { me, invitation, room: None, view: None, untold: None, hint: String::new(), has_entered: false }
     }
 
     /// What to show for an event.
@@ -57,7 +57,7 @@ impl Desk {
             Event::Chat(message) if message.session == self.me.0 => Vec::new(),
             Event::Chat(message) => vec![format!("{}: {}", printable(&message.name), printable(&message.text))],
             Event::RoomLeft { reason, .. } => self.left(reason),
-            Event::GameAttached { game_type, resynchronised, .. } => self.attached(&game_type, resynchronised),
+            Event::GameAttached { game, game_type, resynchronised } => self.attached(game, &game_type, resynchronised),
             Event::GameMessage { payload, .. } => {
                 self.view.as_mut().map(|view| view.message(&payload, now)).unwrap_or_default()
             }
@@ -67,16 +67,12 @@ impl Desk {
                 }
                 Vec::new()
             }
-            Event::GameEnded { game, reason, result, message, .. } => self.ended(game.round, reason, &result, &message),
+            Event::GameEnded { reason, result, message, .. } => self.ended(reason, &result, &message),
             Event::GameDetached { message, retry: true, .. } => vec![format!("{}; coming back", printable(&message))],
-            Event::GameDetached { game, message, retry: false, .. } => {
+            Event::GameDetached { message, retry: false, .. } => {
                 self.view = None;
-                // What the room says about its game is more than what its stream can know.
-                if self.told_end == Some(game.round) {
-                    Vec::new()
-                } else {
-                    vec![format!("out of the game: {}", printable(&message))]
-                }
+                let is_told = self.untold.is_none();
+                (!is_told).then(|| format!("out of the game: {}", printable(&message))).into_iter().collect()
             }
             // Its reason is the command's failure.
             Event::Ended(_) => Vec::new(),
@@ -134,17 +130,14 @@ impl Desk {
         lines
     }
 
-    /// What the room says of a game that was broken off: the game itself may have had no time to say it.
+    /// What the room says of a game that was broken off: the game itself had no time to say it if its server was lost.
     fn broken_off(&mut self, room: &Room) -> Option<String> {
-        let outcome = room.last_outcome.as_ref().filter(|outcome| outcome.reason() != GameEndReason::Finished)?;
-        let round = Round(outcome.round);
-        if self.view.is_none() && self.told_end.is_none_or(|told| told >= round) {
+        let game = self.untold.filter(|game| game.room.0 == room.id)?;
+        let outcome = room.last_outcome.as_ref().filter(|outcome| outcome.round == game.round.0)?;
+        if outcome.reason() == GameEndReason::Finished {
             return None;
         }
-        if self.told_end.replace(round) == Some(round) {
-            return None;
-        }
-        self.view = None;
+        (self.untold, self.view) = (None, None);
         Some(format!("the game is over: {}", printable(&outcome.message)))
     }
 
@@ -166,7 +159,7 @@ impl Desk {
     }
 
     fn left(&mut self, reason: RoomLeftReason) -> Vec<String> {
-        (self.room, self.view) = (None, None);
+        (self.room, self.view, self.untold) = (None, None, None);
         vec![
             match reason {
                 RoomLeftReason::Kicked => "you were removed from the room",
@@ -178,7 +171,8 @@ impl Desk {
         ]
     }
 
-    fn attached(&mut self, game_type: &str, resynchronised: bool) -> Vec<String> {
+    fn attached(&mut self, game: GameId, game_type: &str, resynchronised: bool) -> Vec<String> {
+        self.untold = Some(game);
         if self.view.is_none() {
             let view = self.view.insert(view::of_type(game_type));
             return vec![format!("the game begins: {}", view.help())];
@@ -186,12 +180,11 @@ impl Desk {
         if resynchronised { vec!["some messages of the game were missed".to_owned()] } else { Vec::new() }
     }
 
-    fn ended(&mut self, round: Round, reason: GameEndReason, result: &str, message: &str) -> Vec<String> {
-        let view_told = self.view.take().is_some_and(|view| view.has_told_end());
-        let room_told = self.told_end.replace(round) == Some(round);
+    fn ended(&mut self, reason: GameEndReason, result: &str, message: &str) -> Vec<String> {
+        let is_told = self.untold.take().is_none() || self.view.as_ref().is_some_and(|view| view.has_told_end());
+        self.view = None;
         match reason {
-            _ if room_told => Vec::new(),
-            GameEndReason::Finished if view_told => Vec::new(),
+            _ if is_told => Vec::new(),
             GameEndReason::Finished => vec![format!("the game is over: {}", printable(result))],
             _ => vec![format!("the game is over: {}", printable(message))],
         }
@@ -267,7 +260,7 @@ fn changes(before: &Room, now: &Room, me: SessionId) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use pintail_client::{ChatMessage, GameId, RoomId, Round, Step};
+    use pintail_client::{ChatMessage, GameDetachReason, GameOutcome, RoomId, Round, Step};
 
     use super::*;
 
@@ -366,6 +359,33 @@ mod tests {
         let left = Event::RoomLeft { room: RoomId(7), reason: RoomLeftReason::Left };
         assert_eq!(tell(&mut desk, left)[0], "you left the room");
         assert_eq!(desk.typed("quit", now), Action::Quit);
+    }
+
+    #[test]
+    fn a_game_whose_server_was_lost_ends_with_what_the_room_says_of_it() {
+        let (reason, message) = (GameDetachReason::NoSuchGame, "there is no such game".to_owned());
+        let detached = || Event::GameDetached { game: GAME, reason, message: message.clone(), retry: false };
+        let over = |round| {
+            let message = "the game's server was lost".to_owned();
+            let outcome =
+                GameOutcome { round, reason: GameEndReason::ServerLost.into(), message, ..GameOutcome::default() };
+            Event::Room(Room { last_outcome: Some(outcome), ..room(ME, &[(ME, false), (BOB, true)]) })
+        };
+        let told = "the game is over: the game's server was lost";
+        for room_first in [true, false] {
+            let mut desk = desk();
+            tell(&mut desk, Event::Room(room(ME, &[(ME, false), (BOB, true)])));
+            tell(&mut desk, attached());
+            assert_eq!(tell(&mut desk, over(0)), [""; 0], "that was the game before");
+            if room_first {
+                assert_eq!(tell(&mut desk, over(1))[0], told);
+                assert_eq!(tell(&mut desk, detached()), [""; 0]);
+            } else {
+                assert_eq!(tell(&mut desk, detached())[0], "out of the game: there is no such game");
+                assert_eq!(tell(&mut desk, over(1)), [told]);
+            }
+            assert_eq!(tell(&mut desk, over(1)), [""; 0], "it is told once");
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use pintail_client::{
-    CallError, Client, ClientConfig, CreateRoom, Event, ListRooms, Room, RoomId, RoomState, RoomSummary,
+    CallError, Client, ClientConfig, CreateRoom, Ended, ErrorCode, Event, ListRooms, Room, RoomId, RoomState,
+    RoomSummary,
 };
 use pintail_core::PlayerName;
 use tokio::sync::mpsc;
@@ -72,7 +73,7 @@ pub(crate) async fn run(args: &PlayArgs) -> Result<(), Failure> {
             () = stop.cancelled() => break,
             event = events.next() => match event {
                 None => break,
-                Some(Event::Ended(why)) => return Err(Failure::new(why.to_string())),
+                Some(Event::Ended(why)) => return Err(session_ended(&why)),
                 Some(event) => desk.event(event, Instant::now()).iter().for_each(say),
             },
             line = lines.recv() => {
@@ -128,6 +129,17 @@ async fn ask(client: &Client, args: &PlayArgs, command: Command) -> Result<Vec<S
         Command::Help | Command::Quit => {}
     }
     Ok(Vec::new())
+}
+
+/// What ends the program when the session ends, with what a player can do about it.
+fn session_ended(why: &Ended) -> Failure {
+    match why {
+        Ended::LoginRefused { code: ErrorCode::BadResumeToken, .. } => Failure::new(
+            "the cluster does not know this session any more (it was started anew, or the connection was gone for too \
+             long): start the game again",
+        ),
+        other => Failure::new(other.to_string()),
+    }
 }
 
 fn refused(error: &CallError) -> String {
