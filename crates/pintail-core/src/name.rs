@@ -55,7 +55,8 @@ fn check(what: &'static str, text: &str, limit: usize, allowed: fn(char) -> bool
 fn printable(character: char) -> bool {
     let hidden = matches!(
         character,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
+            | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
     );
     !character.is_control() && !hidden
 }
@@ -142,6 +143,9 @@ mod tests {
             PlayerName::new("a\u{202e}b"),
             Err(NameError::Character { what: "player's name", character: '\u{202e}' })
         );
+        for hidden in ['\u{3164}', '\u{115f}', '\u{e0001}', '\u{200b}'] {
+            assert!(PlayerName::new(&format!("a{hidden}b")).is_err(), "{hidden:?}");
+        }
         assert_eq!(
             RoomName::new(&"x".repeat(49)),
             Err(NameError::TooLong { what: "room's name", limit: 48, length: 49 })

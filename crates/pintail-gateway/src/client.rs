@@ -13,13 +13,13 @@ use pintail_wire::game::INPUT_HEADER_BYTES;
 use pintail_wire::kind::{client as kind, link as link_kind};
 use pintail_wire::link::session_presence::Presence;
 use pintail_wire::{CLIENT_VERSION, Frame, FrameError, Malformed, Message};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::metrics::Why;
 use crate::server::Gateway;
 use crate::sessions::Session;
+use crate::strangers::Stranger;
 use crate::transport::Transport;
 
 /// The most bytes of a `PING`, which all come back.
@@ -110,13 +110,12 @@ impl From<ConnectionError> for End {
     }
 }
 
-/// A client's connection, from accept to close. `unauthenticated` is held until the login.
-pub(crate) async fn serve(gateway: Arc<Gateway>, mut transport: Transport, unauthenticated: OwnedSemaphorePermit) {
+/// A client's connection, from accept to close.
+pub(crate) async fn serve(gateway: Arc<Gateway>, mut transport: Transport, stranger: Stranger) {
     let outbox = Outbox::new(gateway.client_outbox_bytes_max());
     gateway.metrics.connections.inc();
-    let end = match log_in(&gateway, &mut transport, &outbox).await {
+    let end = match log_in(&gateway, &mut transport, &outbox, stranger).await {
         Ok(session) => {
-            drop(unauthenticated);
             let end = converse(&gateway, &mut transport, &session).await;
             conclude(end, &gateway, &outbox, Some(&session));
             tokio::join!(transport.finish(&outbox), depart(&gateway, &session));
@@ -151,13 +150,23 @@ fn conclude(end: End, gateway: &Gateway, outbox: &Outbox, session: Option<&Sessi
 }
 
 /// Waits for the login and decides on it.
-async fn log_in(gateway: &Arc<Gateway>, transport: &mut Transport, outbox: &Arc<Outbox>) -> Result<Arc<Session>, End> {
+async fn log_in(
+    gateway: &Arc<Gateway>,
+    transport: &mut Transport,
+    outbox: &Arc<Outbox>,
+    stranger: Stranger,
+) -> Result<Arc<Session>, End> {
     let login = tokio::select! {
         () = gateway.stop.cancelled() => {
             return Err(End::Refused(Refusal::later(ErrorCode::Unavailable, "this gateway is stopping")));
         }
+        () = stranger.crowded_out() => {
+            let message = "too many connections here have not logged in: log in at once";
+            return Err(End::Refused(Refusal::later(ErrorCode::LoginTimeout, message)));
+        }
         login = timeout(HANDSHAKE_TIMEOUT, first_login(transport, outbox)) => login,
     };
+    drop(stranger);
     let login = match login {
         Ok(login) => login?,
         Err(_) => {
@@ -166,7 +175,10 @@ async fn log_in(gateway: &Arc<Gateway>, transport: &mut Transport, outbox: &Arc<
         }
     };
     let resumed = !login.resume_token.is_empty();
-    let admitted = admit(gateway, login, outbox).await;
+    let admitted = match timeout(HANDSHAKE_TIMEOUT, gateway.logins.acquire()).await {
+        Ok(_turn) => admit(gateway, login, outbox).await,
+        Err(_) => Err(Refusal::later(ErrorCode::Unavailable, "too many players log in here at the moment")),
+    };
     let outcome = if admitted.is_ok() { "accepted" } else { "refused" };
     gateway.metrics.logins.get_or_create(&Why { why: outcome }).inc();
     let session = admitted.map_err(End::Refused)?;

@@ -8,6 +8,7 @@
 //! | `registry` | follows the registry: which servers to link to |
 //! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
 //! | `client` | one client's connection: log in, then frame by frame |
+//! | `strangers` | connections that have not said who they are, of which there may be so many |
 //! | `sessions` | who is connected here, and over which link each one plays |
 //! | `links` | the links to lobby and game servers: one task each |
 //! | `lobby` | lobby requests: forwarded, sent again through another lobby if need be, answered in time |
@@ -26,6 +27,7 @@ mod registry;
 mod requests;
 pub mod server;
 mod sessions;
+mod strangers;
 mod transport;
 
 pub use server::{GatewayConfig, GatewayServer};

@@ -161,6 +161,7 @@ impl LinkKeeper {
             task.run().await;
             // One that was told to stop is replaced or forgotten already.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 _ = ended.send(peer) => {}
             }

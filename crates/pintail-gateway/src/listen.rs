@@ -15,20 +15,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pintail_core::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
 use pintail_net::{TcpConnection, WebSocketConnection};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::client;
 use crate::server::Gateway;
+use crate::strangers::{Stranger, Strangers};
 use crate::transport::Transport;
 
 /// How many bytes one read of a client's connection asks for: inputs are small.
 const CLIENT_READ_BYTES: usize = 4096;
-
-/// How many connections may not be logged in yet. More wait in the kernel's queue, so a flood of strangers costs the
-/// players who are here nothing.
-const UNAUTHENTICATED_MAX: usize = 1024;
 
 /// How long accepting pauses when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -41,9 +37,8 @@ type Body = http_body_util::Full<Bytes>;
 /// Accepts connections until the gateway stops, then waits until all of them have ended.
 pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, protocol: Protocol) {
     let connections = TaskTracker::new();
-    let unauthenticated = Arc::new(Semaphore::new(UNAUTHENTICATED_MAX));
-    // The semaphore is never closed.
-    while let Ok(permit) = unauthenticated.clone().acquire_owned().await {
+    let strangers = Arc::new(Strangers::default());
+    loop {
         let (stream, peer) = tokio::select! {
             () = gateway.stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
@@ -55,9 +50,9 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, protoco
                 }
             },
         };
-        let gateway = gateway.clone();
+        let (gateway, stranger) = (gateway.clone(), strangers.admit());
         connections.spawn(async move {
-            if let Err(error) = protocol.serve(gateway, stream, permit).await {
+            if let Err(error) = protocol.serve(gateway, stream, stranger).await {
                 debug!(%peer, %error, "a client's connection failed");
             }
         });
@@ -75,16 +70,16 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    async fn serve(self, gateway: Arc<Gateway>, stream: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<()> {
+    async fn serve(self, gateway: Arc<Gateway>, stream: TcpStream, stranger: Stranger) -> io::Result<()> {
         match self {
             Self::Tcp => {
                 let connection = TcpConnection::new(stream, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
-                client::serve(gateway, Transport::Tcp(connection), permit).await;
+                client::serve(gateway, Transport::Tcp(connection), stranger).await;
             }
             Self::Http => {
-                if let Some(stream) = serve_http(&gateway, stream).await? {
+                if let Some(stream) = serve_http(&gateway, stream, &stranger).await? {
                     let connection = WebSocketConnection::new(stream, CLIENT_FRAME_BYTES_MAX)?;
-                    client::serve(gateway, Transport::WebSocket(Box::new(connection)), permit).await;
+                    client::serve(gateway, Transport::WebSocket(Box::new(connection)), stranger).await;
                 }
             }
         }
@@ -93,7 +88,7 @@ impl Protocol {
 }
 
 /// Answers one HTTP request. Returns the stream if it has become a WebSocket.
-async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream) -> io::Result<Option<TcpStream>> {
+async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream, stranger: &Stranger) -> io::Result<Option<TcpStream>> {
     let (upgrades, mut upgrade) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|mut request: Request<Incoming>| {
         let response = respond(gateway, &request);
@@ -111,6 +106,7 @@ async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream) -> io::Result<Opt
         .with_upgrades();
     let served = tokio::select! {
         () = gateway.stop.cancelled() => return Ok(None),
+        () = stranger.crowded_out() => return Ok(None),
         served = tokio::time::timeout(HANDSHAKE_TIMEOUT * 2, connection) => served,
     };
     served.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;

@@ -13,7 +13,7 @@ use pintail_store::{Announcement, SharedStore};
 use pintail_wire::link::session_presence::Presence;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +28,9 @@ use crate::sessions::{Replaced, Session, Sessions};
 
 /// How often unanswered lobby requests are looked at.
 const REQUESTS_CHECK: Duration = Duration::from_millis(250);
+
+/// How many logins the store is asked about at once; more wait their turn, so that a storm of them comes as a queue.
+const LOGINS_MAX: usize = 128;
 
 /// A gateway's settings.
 #[derive(Debug, Clone)]
@@ -121,6 +124,7 @@ impl GatewayServer {
             ready: Arc::new(AtomicBool::new(false)),
             moved: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            logins: Semaphore::new(LOGINS_MAX),
             tasks: TaskTracker::new(),
         });
         let vitals = {
@@ -192,6 +196,8 @@ pub(crate) struct Gateway {
     pub(crate) moved: AtomicBool,
     /// The gateway stops: clients are told, nothing new is taken.
     pub(crate) stop: CancellationToken,
+    /// A permit for each login that the store is asked about.
+    pub(crate) logins: Semaphore,
     /// Work beside the connections, joined before the gateway ends.
     pub(crate) tasks: TaskTracker,
 }

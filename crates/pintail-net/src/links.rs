@@ -1,9 +1,9 @@
 //! The listening side of links: gateways come in, are greeted, and their frames go to the role's own loop.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pintail_core::limits::{HANDSHAKE_TIMEOUT, LINK_FRAME_BYTES_MAX, LINK_OUTBOX_BYTES_MAX, LINK_SILENCE_MAX};
 use pintail_core::{ClusterSecret, Slot};
@@ -29,6 +29,9 @@ const GREETINGS_MAX: usize = 64;
 
 /// How many frames are handed over at once, so that one busy link does not keep the others waiting.
 const FRAMES_PER_BATCH: usize = 512;
+
+/// How often the operator is told of refused links.
+const REFUSALS_PERIOD: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -103,6 +106,7 @@ impl LinkListener {
     ) {
         let links = TaskTracker::new();
         let shared = Arc::new(Shared {
+            refusals: Mutex::default(),
             secret,
             identity,
             events,
@@ -137,7 +141,16 @@ impl LinkListener {
     }
 }
 
+/// Links that were refused.
+#[derive(Debug, Default)]
+struct Refusals {
+    told_at: Option<Instant>,
+    /// How many were refused since the operator was told of one.
+    untold: u64,
+}
+
 struct Shared {
+    refusals: Mutex<Refusals>,
     secret: ClusterSecret,
     identity: watch::Receiver<Option<Identity>>,
     events: mpsc::Sender<LinkEvent>,
@@ -147,6 +160,18 @@ struct Shared {
 }
 
 impl Shared {
+    /// Tells the operator of a refused link, but not of each one: strangers must not fill the log.
+    fn tell_refused(&self, peer: SocketAddr, why: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.told_at.is_some_and(|told_at| told_at.elapsed() < REFUSALS_PERIOD) {
+            refusals.untold += 1;
+            return debug!(%peer, why, "refused a link");
+        }
+        let others = std::mem::take(&mut refusals.untold);
+        refusals.told_at = Some(Instant::now());
+        warn!(%peer, why, others_since_the_last_word = others, "refused a link");
+    }
+
     async fn greet(&self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpConnection, Identity)> {
         let mut connection = TcpConnection::new(stream, LINK_FRAME_BYTES_MAX, LINK_READ_BYTES).ok()?;
         let answered = tokio::select! {
@@ -156,11 +181,11 @@ impl Shared {
         match answered {
             Ok(Ok(gateway)) => Some((connection, gateway)),
             Ok(Err(error)) => {
-                warn!(%peer, %error, "refused a link");
+                self.tell_refused(peer, &error.to_string());
                 None
             }
             Err(_) => {
-                warn!(%peer, "refused a link: no greeting in time");
+                self.tell_refused(peer, "no greeting in time");
                 None
             }
         }

@@ -29,7 +29,7 @@ impl GameChoice {
     pub fn check(catalog: &GameCatalog, game: &str, settings: &str, players_max: u32) -> Result<Self, RoomError> {
         let info = find(catalog, game)?;
         let settings = canonical(settings)?;
-        (info.check_settings)(&settings).map_err(RoomError::BadSettings)?;
+        (info.check_settings)(&settings).map_err(|why| bad_settings(&why))?;
         let (least, most) = (*info.players.start(), (*info.players.end()).min(ROOM_PLAYERS_MAX));
         let players_max = if players_max == 0 { most } else { players_max };
         if !(least.max(1)..=most).contains(&players_max) {
@@ -49,9 +49,16 @@ fn find<'a>(catalog: &'a GameCatalog, game: &str) -> Result<&'a GameTypeInfo, Ro
     GameType::new(game).ok().and_then(|name| catalog.get(&name)).ok_or_else(|| RoomError::unknown_game(catalog))
 }
 
+/// The refusal of settings. Parsers quote what they could not read, and that must not reach a terminal as it is.
+fn bad_settings(why: &str) -> RoomError {
+    const CHARACTERS_MAX: usize = 300;
+    let printable = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    RoomError::BadSettings(why.chars().take(CHARACTERS_MAX).map(printable).collect())
+}
+
 /// The one spelling of these settings.
 fn canonical(settings: &str) -> Result<String, RoomError> {
-    let too_long = || RoomError::BadSettings(format!("settings have at most {SETTINGS_BYTES_MAX} bytes"));
+    let too_long = || bad_settings(&format!("settings have at most {SETTINGS_BYTES_MAX} bytes"));
     if settings.len() > SETTINGS_BYTES_MAX {
         return Err(too_long());
     }
@@ -59,7 +66,7 @@ fn canonical(settings: &str) -> Result<String, RoomError> {
         return Ok(String::new());
     }
     let object: Map<String, Value> = serde_json::from_str(settings)
-        .map_err(|error| RoomError::BadSettings(format!("settings are a JSON object: {error}")))?;
+        .map_err(|error| bad_settings(&format!("settings are a JSON object: {error}")))?;
     if object.is_empty() {
         return Ok(String::new());
     }
@@ -83,7 +90,7 @@ mod tests {
             players: 2..=1000,
             durability: Durability::Journaled,
             check_settings: Arc::new(|settings| match settings {
-                settings if settings.contains("bad") => Err("this game has no `bad`".to_owned()),
+                settings if settings.contains("bad") => Err("this game has no `bad\u{1b}[2J`".to_owned()),
                 _ => Ok(()),
             }),
         });
@@ -109,7 +116,8 @@ mod tests {
         let deep = "[".repeat(2000);
         for settings in ["[]", "1", "{", "null", r#"{"bad":1}"#, &long, &grows, &deep] {
             let refused = GameChoice::check(&catalog(), "gomoku", settings, 0);
-            assert!(matches!(refused, Err(RoomError::BadSettings(_))), "{settings}: {refused:?}");
+            let Err(RoomError::BadSettings(why)) = refused else { panic!("{settings}: {refused:?}") };
+            assert!(!why.chars().any(char::is_control), "what is quoted could move a terminal's cursor: {why:?}");
         }
     }
 

@@ -58,7 +58,7 @@ impl Cluster {
 
     /// The embedded store: everything in one process.
     pub(crate) fn start_dev() -> (Server, String) {
-        let arguments = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let arguments = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_pintail"));
         command.arg("dev").args(arguments).args(["--log", "error"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("pintail starts");
