@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pintail_core::limits::{LEASE_RENEWAL, ROOM_AWAY_GRACE};
-use pintail_core::{Endpoint, GameCatalog, Incarnation, Kind, Status};
-use pintail_net::admin::{Admin, AdminState};
+use pintail_core::{Endpoint, GameCatalog, Kind, Status};
+use pintail_net::admin::AdminState;
 use pintail_net::connection::CLOSE_TIMEOUT;
-use pintail_net::{LinkEvent, LinkListener, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address};
-use pintail_store::{Announcement, SharedStore};
+use pintail_net::{LinkEvent, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, Vitals};
+use pintail_store::SharedStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -55,14 +55,12 @@ impl LobbyConfig {
 pub struct LobbyServer {
     config: LobbyConfig,
     store: SharedStore,
-    listener: LinkListener,
-    admin: Option<Admin>,
-    endpoint: Endpoint,
+    ports: ServerPorts,
 }
 
 impl std::fmt::Debug for LobbyServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LobbyServer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("LobbyServer").field("endpoint", &self.ports.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -72,31 +70,26 @@ impl LobbyServer {
     /// # Errors
     /// If a port can't be had, or no address is found to tell the others.
     pub async fn bind(config: LobbyConfig, store: SharedStore) -> Result<Self, RoleError> {
-        let listener = LinkListener::bind(config.server.listen).await?;
-        let admin = match config.server.admin {
-            Some(listen) => Some(Admin::bind(listen).await?),
-            None => None,
-        };
-        let endpoint = address::advertised(listener.local_addr(), config.server.advertise)?;
-        Ok(Self { config, store, listener, admin, endpoint })
+        let ports = ServerPorts::bind(&config.server).await?;
+        Ok(Self { config, store, ports })
     }
 
     /// Where it listens for links.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr()
+        self.ports.links.local_addr()
     }
 
     /// Where the others are told to reach it.
     #[must_use]
     pub const fn endpoint(&self) -> Endpoint {
-        self.endpoint
+        self.ports.endpoint
     }
 
     /// Where the admin port listens, if there is one.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+        self.ports.admin_addr()
     }
 
     /// Serves until `stop`; then finishes the requests in flight, leaves the registry, and closes its links.
@@ -105,13 +98,13 @@ impl LobbyServer {
     /// # Errors
     /// If a newer server has taken its place, or a part of it failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
-        info!(listen = %self.local_addr(), endpoint = %self.endpoint, "lobby listening");
-        let announcement = self.announcement();
+        info!(listen = %self.local_addr(), endpoint = %self.endpoint(), "lobby listening");
+        let ServerConfig { cluster, version, .. } = &self.config.server;
+        let announcement = self.ports.announcement(Kind::Lobby, self.config.capacity, version);
         let condition = Arc::new(Condition::default());
         let mut metrics = Registry::default();
         let own_metrics = Metrics::new(&mut metrics);
-        let membership =
-            MembershipConfig { announcement, cluster: self.config.server.cluster.clone(), renewal: LEASE_RENEWAL };
+        let membership = MembershipConfig { announcement, cluster: cluster.clone(), renewal: LEASE_RENEWAL };
         let vitals = {
             let condition = condition.clone();
             move || Vitals { status: status(&condition), players: 0 }
@@ -129,8 +122,8 @@ impl LobbyServer {
         let (events, mut links) = mpsc::channel(LINK_EVENTS_MAX);
         let close = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.listener.serve(self.config.server.secret, membership.identity(), events, close.clone()));
-        if let Some(admin) = self.admin {
+        tasks.spawn(self.ports.links.serve(self.config.server.secret, membership.identity(), events, close.clone()));
+        if let Some(admin) = self.ports.admin {
             let state = AdminState { ready: condition.ready.clone(), metrics: Arc::new(metrics) };
             tasks.spawn(admin.serve(state, close.clone()));
         }
@@ -144,19 +137,6 @@ impl LobbyServer {
         close_links(links, tasks).await;
         info!("lobby stopped");
         ended
-    }
-
-    fn announcement(&self) -> Announcement {
-        Announcement {
-            kind: Kind::Lobby,
-            endpoint: self.endpoint,
-            incarnation: Incarnation::random(),
-            capacity: self.config.capacity,
-            game_types: Vec::new(),
-            version: self.config.server.version.clone(),
-            admin_port: self.admin_addr().map(|address| address.port()),
-            http_port: None,
-        }
     }
 }
 

@@ -1,23 +1,37 @@
 //! `/healthz`, `/readyz` and `/metrics`, for operators and load balancers.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use pintail_core::limits::HANDSHAKE_TIMEOUT;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::{self, BindError};
 use crate::connection::CLOSE_TIMEOUT;
+
+/// How many connections the admin port has at once; it is for a few programs.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long accepting pauses when the process has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the admin port tells.
 #[derive(Debug, Clone)]
@@ -54,22 +68,60 @@ impl Admin {
     /// Serves until `stop`, and then at most [`CLOSE_TIMEOUT`] longer: whoever keeps a request open must not keep the
     /// server from stopping.
     pub async fn serve(self, state: AdminState, stop: CancellationToken) {
-        let served = axum::serve(self.listener, routes(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let late = async {
-            stop.cancelled().await;
-            sleep(CLOSE_TIMEOUT).await;
-        };
-        tokio::select! {
-            served = served.into_future() => if let Err(error) = served {
-                warn!(%error, "the admin port has failed");
-            },
-            () = late => debug!("a request to the admin port was cut off"),
+        let service = TowerToHyperService::new(routes(state));
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let connections = TaskTracker::new();
+        loop {
+            let accepted = async {
+                // The semaphore is never closed, so there is always a place, sooner or later.
+                let place = places.clone().acquire_owned().await;
+                (place, self.listener.accept().await)
+            };
+            let (place, stream) = tokio::select! {
+                () = stop.cancelled() => break,
+                (place, accepted) = accepted => match accepted {
+                    Ok((stream, _)) => (place, stream),
+                    Err(error) => {
+                        warn!(%error, "can't accept connections to the admin port for the moment");
+                        sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let (service, stop) = (service.clone(), stop.clone());
+            connections.spawn(async move {
+                converse(stream, service, stop).await;
+                drop(place);
+            });
         }
+        connections.close();
+        connections.wait().await;
     }
 }
 
-/// The admin port's routes, for a gateway to serve beside its own.
-pub fn routes(state: AdminState) -> Router {
+/// Answers the requests of one connection. One that takes its time over a request's head is closed.
+async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(CLOSE_TIMEOUT, connection).await {
+                Ok(served) => served,
+                Err(_) => return debug!("a request to the admin port was cut off"),
+            }
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "a connection to the admin port has failed");
+    }
+}
+
+fn routes(state: AdminState) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -96,5 +148,44 @@ async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
             let content_type = "text/plain; charset=utf-8";
             (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, content_type)], error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_answers_closes_who_dawdles_and_stops_while_requests_are_open() {
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = admin.local_addr().unwrap();
+        let state = AdminState { ready: Arc::default(), metrics: Arc::default() };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(admin.serve(state.clone(), stop.clone()));
+        let ask = async |path: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            timeout(Duration::from_secs(20), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            answer
+        };
+        assert!(ask("/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(ask("/readyz").await.starts_with("HTTP/1.1 503"));
+        state.ready.store(true, Ordering::Relaxed);
+        assert!(ask("/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(ask("/metrics").await.ends_with("# EOF\n"));
+
+        let mut dawdler = TcpStream::connect(address).await.unwrap();
+        dawdler.write_all(b"GET / HT").await.unwrap();
+        let mut answer = Vec::new();
+        timeout(HANDSHAKE_TIMEOUT * 4, dawdler.read_to_end(&mut answer)).await.unwrap().unwrap();
+
+        let mut open = TcpStream::connect(address).await.unwrap();
+        open.write_all(b"GET / HT").await.unwrap();
+        stop.cancel();
+        timeout(CLOSE_TIMEOUT * 10, serving).await.unwrap().unwrap();
     }
 }

@@ -11,6 +11,7 @@
 //! | [`membership`] | a server's place in the registry: slot, lease, announcements |
 //! | [`address`] | where a server tells others to reach it |
 //! | [`admin`] | `/healthz`, `/readyz`, `/metrics` |
+//! | [`ports`] | the ports of a server that gateways link to |
 //! | [`config`] | the settings that all kinds of servers have |
 
 pub mod address;
@@ -22,6 +23,7 @@ pub mod greeting;
 pub mod links;
 pub mod membership;
 pub mod outbox;
+pub mod ports;
 pub mod websocket;
 
 pub use config::{BindError, RoleError, ServerConfig};
@@ -31,4 +33,5 @@ pub use greeting::{GreetingError, Identity};
 pub use links::{LinkEvent, LinkId, LinkListener};
 pub use membership::{MemberEvent, Membership, MembershipConfig, Vitals};
 pub use outbox::{Outbox, PushError};
+pub use ports::ServerPorts;
 pub use websocket::WebSocketConnection;

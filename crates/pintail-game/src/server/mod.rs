@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use pintail_core::limits::LEASE_RENEWAL;
-use pintail_core::{Endpoint, Incarnation, Kind, Status};
-use pintail_net::admin::{Admin, AdminState};
-use pintail_net::{LinkListener, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address};
+use pintail_core::{Endpoint, Kind, Status};
+use pintail_net::admin::AdminState;
+use pintail_net::{Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, Vitals};
 use pintail_store::{Announcement, SharedStore};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -64,9 +64,7 @@ impl GameConfig {
 pub struct GameServer {
     config: GameConfig,
     store: SharedStore,
-    listener: LinkListener,
-    endpoint: Endpoint,
-    admin: Option<Admin>,
+    ports: ServerPorts,
 }
 
 impl GameServer {
@@ -75,31 +73,26 @@ impl GameServer {
     /// # Errors
     /// If a port can't be had, or there is no address to tell the others.
     pub async fn bind(config: GameConfig, store: SharedStore) -> Result<Self, RoleError> {
-        let listener = LinkListener::bind(config.server.listen).await?;
-        let endpoint = address::advertised(listener.local_addr(), config.server.advertise)?;
-        let admin = match config.server.admin {
-            Some(address) => Some(Admin::bind(address).await?),
-            None => None,
-        };
-        Ok(Self { config, store, listener, endpoint, admin })
+        let ports = ServerPorts::bind(&config.server).await?;
+        Ok(Self { config, store, ports })
     }
 
     /// Where the server listens for links.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr()
+        self.ports.links.local_addr()
     }
 
     /// What the registry is told.
     #[must_use]
     pub const fn endpoint(&self) -> Endpoint {
-        self.endpoint
+        self.ports.endpoint
     }
 
     /// Where the admin port listens, if there is one.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+        self.ports.admin_addr()
     }
 
     /// Serves until `stop`. Then it takes no new games, gives the running ones the drain timeout to end, ends the rest,
@@ -109,17 +102,23 @@ impl GameServer {
     /// If a newer server took the slot, or on an internal error.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
         let store = self.store;
-        let incarnation = Incarnation::random();
+        let announcement = Announcement {
+            game_types: self.config.types.names().cloned().collect(),
+            ..self.ports.announcement(Kind::Game, self.config.capacity, &self.config.server.version)
+        };
+        let incarnation = announcement.incarnation;
         let vitals = Arc::new(SharedVitals::new(self.config.capacity));
         let (metrics, registry) = Metrics::new();
-        let (membership, member_events) =
-            start_membership(&self.config, self.endpoint, incarnation, self.admin.as_ref(), &store, vitals.clone());
+        let (cluster, renewal) = (self.config.server.cluster.clone(), self.config.lease_renewal);
+        let membership = MembershipConfig { announcement, cluster, renewal };
+        let reported = vitals.clone();
+        let (membership, member_events) = Membership::start(store.clone(), membership, move || reported.vitals());
         let (calls, calls_rx) = mpsc::channel(store_worker::CALLS_MAX);
         let (answers_tx, answers) = mpsc::channel(ANSWERS_MAX);
         let worker = tokio::spawn(store_worker::run(store, calls_rx, answers_tx));
         let services = CancellationToken::new();
         let _stop_services = services.clone().drop_guard();
-        let admin = self.admin.map(|admin| {
+        let admin = self.ports.admin.map(|admin| {
             let state = AdminState { ready: vitals.ready.clone(), metrics: Arc::new(registry) };
             tokio::spawn(admin.serve(state, services.clone()))
         });
@@ -128,7 +127,7 @@ impl GameServer {
         let _stop_loop = loop_stop.clone().drop_guard();
         let game_loop = GameLoop::new(&self.config, incarnation, calls, metrics, vitals);
         let mailboxes = Mailboxes { member_events, answers, stop: loop_stop };
-        let links = (self.listener, self.config.server.secret.clone(), membership.identity());
+        let links = (self.ports.links, self.config.server.secret.clone(), membership.identity());
         let outcome = on_own_thread(move || game_loop.run_with_links(links, mailboxes)).await;
 
         membership.leave().await;
@@ -156,29 +155,6 @@ async fn on_own_thread(run: impl FnOnce() -> Result<(), RoleError> + Send + 'sta
         .spawn(body)
         .map_err(|error| RoleError::Internal(format!("no thread for the games: {error}")))?;
     done.await.unwrap_or_else(|_| Err(RoleError::Internal("the thread of the games has panicked".to_owned())))
-}
-
-fn start_membership(
-    config: &GameConfig,
-    endpoint: Endpoint,
-    incarnation: Incarnation,
-    admin: Option<&Admin>,
-    store: &SharedStore,
-    vitals: Arc<SharedVitals>,
-) -> (Membership, mpsc::Receiver<pintail_net::MemberEvent>) {
-    let announcement = Announcement {
-        kind: Kind::Game,
-        endpoint,
-        incarnation,
-        capacity: config.capacity,
-        game_types: config.types.names().cloned().collect(),
-        version: config.server.version.clone(),
-        admin_port: admin.and_then(|admin| admin.local_addr().ok()).map(|address| address.port()),
-        http_port: None,
-    };
-    let membership =
-        MembershipConfig { announcement, cluster: config.server.cluster.clone(), renewal: config.lease_renewal };
-    Membership::start(store.clone(), membership, move || vitals.vitals())
 }
 
 /// What the loop says of itself to the tasks around it.

@@ -32,7 +32,7 @@ pub(crate) enum UsageError {
     #[error(transparent)]
     CommandLine(clap::Error),
     /// A value in the file is none for its setting.
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {}", .path.display(), .error.to_string().trim_start_matches("error: ").trim_end())]
     FileValue {
         /// The file.
         path: PathBuf,

@@ -16,7 +16,7 @@ async fn a_shared_secret_links_and_another_one_does_not() {
     let (lobby, _game) = (with_secret("lobby", SECRET), with_secret("game", SECRET));
     let gateway = with_secret("gateway", SECRET);
     let mut stranger = with_secret("gateway", "another secret of some length");
-    stranger.program.wait_for("another cluster secret");
+    stranger.has_said(&["Server:Lobby:0", "another cluster secret"]).await;
 
     let mut player = Player::join("Ann", &[&gateway]).await;
     play_echo(&mut player).await;

@@ -42,6 +42,15 @@ impl Server {
         Self { slot, address, program }
     }
 
+    /// Waits until the server has said all of these, before it was ready or since.
+    pub async fn has_said(&mut self, texts: &[&str]) {
+        until("what the server should say", async || {
+            let said = self.program.transcript().join("\n");
+            texts.iter().all(|text| said.contains(text))
+        })
+        .await;
+    }
+
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.program.signal("KILL");
