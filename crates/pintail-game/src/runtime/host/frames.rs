@@ -101,8 +101,8 @@ impl GameHost {
     fn detach(&mut self, now: Now, link: LinkId, detach: &Detach) {
         let id = GameId { room: RoomId(detach.room), round: Round(detach.round) };
         let session = SessionId(detach.session);
-        if let Some(parked) = self.loads.get_mut(&id) {
-            parked.retain(|(_, attach)| attach.session != detach.session || attach.generation > detach.generation);
+        if let Some(load) = self.loads.get_mut(&id) {
+            load.parked.retain(|(_, attach)| attach.session != detach.session || attach.generation > detach.generation);
         }
         if let Some(game) = self.touch(id) {
             game.detach(now, link, session, Generation(detach.generation));

@@ -71,8 +71,8 @@ pub struct GameHost {
     games: HashMap<GameId, RunningGame>,
     /// The game that a session attached to last. The game itself knows whether it still is.
     sessions: HashMap<SessionId, GameId>,
-    /// Games on their way from the store, with the attaches that wait for them.
-    loads: HashMap<GameId, Vec<(LinkId, Attach)>>,
+    /// Games on their way from the store, with what waits for them.
+    loads: HashMap<GameId, Load>,
     timers: BTreeSet<(Now, GameId)>,
     /// Games that something happened to since the last [`advance`](Self::advance).
     touched: HashSet<GameId>,
@@ -109,6 +109,8 @@ impl GameHost {
             HostEvent::PlayerLeft(id, session) => {
                 if let Some(game) = self.touch(id) {
                     game.leave(session, fx);
+                } else if let Some(load) = self.loads.get_mut(&id) {
+                    load.note_left(session);
                 }
             }
             HostEvent::Hosted { games, asked } => self.compare(games, asked, fx),
@@ -176,7 +178,7 @@ impl GameHost {
     /// An attach to a game that is not here (yet) waits for what the store says of it.
     fn park(&mut self, id: GameId, link: LinkId, attach: Attach, fx: &mut Effects) {
         self.load(id, fx);
-        let parked = self.loads.get_mut(&id);
+        let parked = self.loads.get_mut(&id).map(|load| &mut load.parked);
         match parked.filter(|parked| parked.len() < ROOM_PLAYERS_MAX as usize) {
             Some(parked) => {
                 parked.retain(|(_, other)| other.session != attach.session);
@@ -191,13 +193,13 @@ impl GameHost {
             return;
         }
         if let Entry::Vacant(load) = self.loads.entry(id) {
-            load.insert(Vec::new());
+            load.insert(Load::default());
             fx.push(Command::Load(id));
         }
     }
 
     fn loaded(&mut self, now: Now, id: GameId, answer: Answer<Option<GameRecord>>, fx: &mut Effects) {
-        let Some(parked) = self.loads.remove(&id) else { return };
+        let Some(Load { parked, left }) = self.loads.remove(&id) else { return };
         let refusal = match answer {
             Err(StoreFailed) => Some((GameDetachReason::ServerUnreachable, "the store can't be reached", true)),
             Ok(None) => Some((GameDetachReason::NoSuchGame, "there is no such game", false)),
@@ -218,6 +220,11 @@ impl GameHost {
                 None => self.attach(now, link, attach, fx),
             }
         }
+        for session in left {
+            if let Some(game) = self.touch(id) {
+                game.leave(session, fx);
+            }
+        }
     }
 
     fn start(&mut self, now: Now, order: GameOrder, owner: Owner, fx: &mut Effects) {
@@ -234,8 +241,8 @@ impl GameHost {
     }
 
     fn close_link(&mut self, now: Now, link: LinkId) {
-        for parked in self.loads.values_mut() {
-            parked.retain(|(other, _)| *other != link);
+        for load in self.loads.values_mut() {
+            load.parked.retain(|(other, _)| *other != link);
         }
         for (id, game) in &mut self.games {
             if game.close_link(now, link) {
@@ -314,6 +321,23 @@ impl GameHost {
             {
                 entry.remove();
             }
+        }
+    }
+}
+
+/// What has to wait until a game is loaded.
+#[derive(Debug, Default)]
+struct Load {
+    /// Players who want to attach.
+    parked: Vec<(LinkId, Attach)>,
+    /// Players who have left the room meanwhile.
+    left: Vec<SessionId>,
+}
+
+impl Load {
+    fn note_left(&mut self, session: SessionId) {
+        if self.left.len() < ROOM_PLAYERS_MAX as usize && !self.left.contains(&session) {
+            self.left.push(session);
         }
     }
 }

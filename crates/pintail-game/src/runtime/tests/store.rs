@@ -13,6 +13,17 @@ fn an_attach_that_comes_before_its_game_waits_for_it() {
 }
 
 #[test]
+fn players_who_leave_before_their_game_is_loaded_have_left_it() {
+    let mut world = World::new();
+    world.order(GAME, "probe", "");
+    world.hold(HostEvent::Placed(GAME));
+    world.hold(HostEvent::PlayerLeft(GAME, ANN));
+    world.hold(HostEvent::PlayerLeft(GAME, BOB));
+    world.settle();
+    assert_eq!(world.end_reason(GAME), Some(EndReason::Abandoned), "nobody is left to play it");
+}
+
+#[test]
 fn an_attach_to_what_is_not_here_says_why() {
     type Change = fn(&mut World);
     let cases: [(Change, Seen); 4] = [
