@@ -1,6 +1,6 @@
 //! Rooms as messages.
 
-use pintail_core::{EndReason, SessionId};
+use pintail_core::SessionId;
 use pintail_engine::room::{LeftReason, Phase, Room, RoundEnd, Visibility};
 use pintail_wire::client::{
     ChatMessage, GameEndReason, GameOutcome, LobbyEvent, Member, Room as RoomMessage, RoomLeft, RoomLeftReason,
@@ -78,14 +78,7 @@ fn state(room: &Room) -> RoomState {
 }
 
 fn outcome(end: &RoundEnd) -> GameOutcome {
-    let reason = match end.outcome.reason {
-        EndReason::Finished => GameEndReason::Finished,
-        EndReason::Abandoned => GameEndReason::Abandoned,
-        EndReason::Crashed => GameEndReason::Crashed,
-        EndReason::ServerLost => GameEndReason::ServerLost,
-        EndReason::Refused => GameEndReason::Refused,
-        EndReason::ServerStopped => GameEndReason::ServerStopped,
-    };
+    let reason = GameEndReason::from(end.outcome.reason);
     GameOutcome {
         round: end.round.0,
         reason: reason.into(),

@@ -39,3 +39,17 @@ impl From<prost::DecodeError> for Malformed {
         Self(error.to_string())
     }
 }
+
+impl From<pintail_core::EndReason> for client::GameEndReason {
+    fn from(reason: pintail_core::EndReason) -> Self {
+        use pintail_core::EndReason;
+        match reason {
+            EndReason::Finished => Self::Finished,
+            EndReason::Abandoned => Self::Abandoned,
+            EndReason::Crashed => Self::Crashed,
+            EndReason::ServerLost => Self::ServerLost,
+            EndReason::Refused => Self::Refused,
+            EndReason::ServerStopped => Self::ServerStopped,
+        }
+    }
+}

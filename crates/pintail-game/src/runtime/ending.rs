@@ -77,14 +77,7 @@ impl Ending {
 
 /// The payload of the last message to each player.
 pub(crate) fn last_words(outcome: &EndOutcome) -> Vec<u8> {
-    let reason = match outcome.reason {
-        EndReason::Finished => GameEndReason::Finished,
-        EndReason::Abandoned => GameEndReason::Abandoned,
-        EndReason::Crashed => GameEndReason::Crashed,
-        EndReason::ServerLost => GameEndReason::ServerLost,
-        EndReason::Refused => GameEndReason::Refused,
-        EndReason::ServerStopped => GameEndReason::ServerStopped,
-    };
+    let reason = GameEndReason::from(outcome.reason);
     GameEnded { reason: reason.into(), result: outcome.result.clone(), message: outcome.message.clone() }
         .encode_to_vec()
 }
