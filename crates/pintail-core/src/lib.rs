@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`server`] | a server's kind, slot, incarnation, status and endpoint |
+//! | [`health`] | how servers look to each other |
 //! | [`id`] | sessions, rooms, games, and the numbers that order what happens in them |
 //! | [`outcome`] | how a game ended |
 //! | [`name`] | names that people chose, checked once: players, rooms, game types |
@@ -13,6 +14,7 @@
 
 pub mod catalog;
 pub mod fault;
+pub mod health;
 pub mod id;
 pub mod limits;
 pub mod name;
@@ -22,6 +24,7 @@ pub mod server;
 
 pub use catalog::{Durability, GameCatalog, GameTypeInfo};
 pub use fault::{Fault, Retry};
+pub use health::{Charge, Health, Verdict};
 pub use id::{Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
 pub use name::{GameType, NameError, PlayerName, RoomName};
 pub use outcome::{EndOutcome, EndReason};

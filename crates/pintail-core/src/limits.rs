@@ -70,11 +70,46 @@ pub const LEASE_RENEWAL: Duration = Duration::from_millis(500);
 /// How often a link says that it is alive.
 pub const LINK_HEARTBEAT: Duration = Duration::from_millis(250);
 
+/// How long a server's link may be silent before a gateway suspects the server: three heartbeats.
+pub const SUSPECT_AFTER: Duration = Duration::from_millis(750);
+
+/// How long a suspected server must have been silent before it counts as gone, if another observer agrees or its lease
+/// has run out. Longer than the stalls of a busy small machine, shorter than a lease.
+pub const DOWN_AFTER: Duration = Duration::from_millis(1500);
+
+/// How late an observer's own timers may be before it accuses nobody.
+pub const OBSERVER_LATENESS_MAX: Duration = Duration::from_millis(100);
+
+/// How long an accusation stands that is not repeated.
+pub const ACCUSATION_TTL: Duration = Duration::from_millis(1500);
+
+/// How often an observer repeats an accusation.
+pub const ACCUSATION_REPEAT: Duration = Duration::from_millis(500);
+
+/// How long a server that died once waits for new games after it is back; it doubles with each time.
+pub const PROBATION_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait of a server that keeps dying.
+pub const PROBATION_MAX: Duration = Duration::from_secs(60);
+
+/// How long a server must have lived for its earlier deaths to be forgotten.
+pub const FALLS_FORGIVEN_AFTER: Duration = Duration::from_secs(120);
+
 /// How long a link may be silent before it is closed and dialled again.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(3);
 
+/// The shortest time between two looks for servers whose leases ran out, whoever takes them: each reads every slot.
+pub const REAP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a gateway that is about to stop goes on as before, but for saying so: as long as a load balancer that asks
+/// each second or two takes to send new clients elsewhere.
+pub const LAME_DUCK: Duration = Duration::from_secs(5);
+
 /// How long a slot's lease must be gone before another server may take the slot.
 pub const SLOT_RECYCLE: Duration = Duration::from_secs(10);
+
+/// The most characters of what a server says about its status.
+pub const CAUSE_CHARACTERS_MAX: usize = 120;
 
 /// How often the registry is scanned, whether anything was announced or not.
 pub const SCAN_PERIOD: Duration = Duration::from_millis(1500);

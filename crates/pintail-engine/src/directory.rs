@@ -1,8 +1,11 @@
 //! Which servers a gateway should be linked to.
 //!
+//! Those whose lease is there, whatever they take: players come back to their games on a server that is congested or
+//! drains, and so it stays dialled until it has left.
+//!
 //! The registry's scan is the truth about who is there, but not about who is dead: an entry that vanished (a store that
 //! came back empty, a lease that ran out while the store was away) does not end a link that works. It only ends the
-//! dialling. Announcements are hints to scan at once.
+//! dialling. Announcements are hints to scan at once. Who is dead, [`health`](crate::health) decides.
 
 use std::collections::BTreeMap;
 
