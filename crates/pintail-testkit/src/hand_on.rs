@@ -42,6 +42,18 @@ macro_rules! hand_on_one {
             deregister(slot: $crate::hand_on::core::Slot, incarnation: $crate::hand_on::core::Incarnation) -> ();
             scan(kind: $crate::hand_on::core::Kind) -> Vec<$crate::hand_on::store::ScanEntry>;
             reap() -> Vec<$crate::hand_on::core::Slot>;
+            accuse(
+                slot: $crate::hand_on::core::Slot,
+                incarnation: $crate::hand_on::core::Incarnation,
+                observer: $crate::hand_on::core::Slot,
+                charge: $crate::hand_on::store::Charge
+            ) -> $crate::hand_on::store::Verdict;
+            absolve(
+                slot: $crate::hand_on::core::Slot,
+                incarnation: $crate::hand_on::core::Incarnation,
+                observer: $crate::hand_on::core::Slot
+            ) -> ();
+            ask_to_drain(slot: $crate::hand_on::core::Slot) -> $crate::hand_on::store::DrainRequest;
         });
     };
     (Rooms, $store:ident, $inner:ident) => {

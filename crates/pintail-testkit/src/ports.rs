@@ -1,0 +1,19 @@
+//! Ports that stay a test's own while nobody listens there.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Ports are taken from here: below the range that the system gives to outgoing connections, so that nobody's
+/// connection (a client's own attempts to reconnect included) takes the port while the server is down.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
+
+/// How many ports are tried before a start counts as failed.
+pub(crate) const PORT_ATTEMPTS: u32 = 200;
+
+/// A port that this process has not tried lately; another may have it. Processes that run side by side start at
+/// different places.
+pub(crate) fn next_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(127);
+    let offset = start.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+    u16::try_from(PORTS.start + offset).expect("the range is one of ports")
+}
