@@ -14,6 +14,9 @@ pub enum StoreError {
     /// No answer in time. The change may have happened or not: repeat the call as it was.
     #[error("the store did not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// This many calls are unanswered already, so this one was not sent.
+    #[error("the store is too slow for this load, or stuck: {0} calls are unanswered")]
+    Overloaded(usize),
     /// What the store holds is not what was written there.
     #[error("the store holds something unexpected at `{key}`: {problem}")]
     Corrupt {
@@ -32,7 +35,7 @@ impl StoreError {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Unavailable(_) | Self::Timeout(_) | Self::Corrupt { .. } => Fault::Store,
+            Self::Unavailable(_) | Self::Timeout(_) | Self::Overloaded(_) | Self::Corrupt { .. } => Fault::Store,
             Self::Refused(_) => Fault::Internal,
         }
     }
@@ -41,7 +44,7 @@ impl StoreError {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Unavailable(_) | Self::Timeout(_) => Retry::Later,
+            Self::Unavailable(_) | Self::Timeout(_) | Self::Overloaded(_) => Retry::Later,
             Self::Corrupt { .. } | Self::Refused(_) => Retry::Never,
         }
     }

@@ -33,9 +33,11 @@ pub use games::{
 };
 pub use mail::{Letter, Mail, Notice, Subscription};
 pub use periods::Periods;
-pub use redis::{BadRedisUrl, RedisOptions, RedisStore};
+pub use pintail_core::{Charge, Verdict};
+pub use redis::{BadRedisTls, BadRedisUrl, RedisOptions, RedisStore};
 pub use registry::{
-    Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, ScanEntry, ServerRecord, SlotOrigin,
+    Announcement, BrokenEntry, DrainRequest, Heartbeat, HeartbeatOutcome, Registration, Registry, ScanEntry,
+    ServerRecord, SlotOrigin,
 };
 pub use rooms::{CommitOutcome, RoomChange, RoomDocument, RoomPage, RoomState, Rooms, Version};
 pub use sessions::{HeldSession, Login, LoginMode, LoginOutcome, Sessions};

@@ -22,6 +22,8 @@ pub enum Letter {
     /// To a gateway: the session's current connection has this generation now and is not yours.
     /// (Its scan: [`Sessions::hold_sessions`](crate::Sessions::hold_sessions).)
     SessionMoved(SessionId, Generation),
+    /// To any server: an operator asks you to drain. (Its scan: the answer to each heartbeat.)
+    Drain,
 }
 
 impl fmt::Display for Letter {
@@ -31,6 +33,7 @@ impl fmt::Display for Letter {
             Self::PlayerLeft(game, session) => write!(f, "player-left {game} {session}"),
             Self::GameOver(game) => write!(f, "game-over {game}"),
             Self::SessionMoved(session, generation) => write!(f, "session-moved {session} {generation}"),
+            Self::Drain => f.write_str("drain"),
         }
     }
 }
@@ -44,6 +47,9 @@ impl FromStr for Letter {
     type Err = NotALetter;
 
     fn from_str(text: &str) -> std::result::Result<Self, NotALetter> {
+        if text == "drain" {
+            return Ok(Self::Drain);
+        }
         let mut words = text.split(' ');
         let (Some(kind), Some(first), second, None) = (words.next(), words.next(), words.next(), words.next()) else {
             return Err(NotALetter);
@@ -152,6 +158,7 @@ mod tests {
             Letter::PlayerLeft(game, SessionId(4)),
             Letter::GameOver(game),
             Letter::SessionMoved(SessionId(4), Generation(9)),
+            Letter::Drain,
         ] {
             assert_eq!(letter.to_string().parse(), Ok(letter));
         }

@@ -1,7 +1,7 @@
 //! Which servers there are.
 
 use async_trait::async_trait;
-use pintail_core::{Endpoint, GameType, Incarnation, Kind, Slot, Status};
+use pintail_core::{Charge, Endpoint, GameType, Incarnation, Kind, Slot, Status, Verdict};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -49,12 +49,15 @@ pub enum SlotOrigin {
 }
 
 /// What a server says of itself with each renewal of its lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Where it is reached: tells a newer incarnation of the same server from another server in the slot.
     pub endpoint: Endpoint,
     /// What it can take.
     pub status: Status,
+    /// Why the status is not `smooth`, such as "cpu 97 %"; empty if it is. At most
+    /// [`CAUSE_CHARACTERS_MAX`](pintail_core::limits::CAUSE_CHARACTERS_MAX) characters are kept.
+    pub cause: String,
     /// How many players it has.
     pub players: u32,
 }
@@ -66,11 +69,24 @@ pub enum HeartbeatOutcome {
     Renewed {
         /// What the registry's `games` field says now.
         games: u32,
+        /// Whether an operator has asked this server to drain.
+        drain: bool,
     },
     /// The slot is gone or another address has it: register again.
     Lost,
     /// A newer incarnation with the same address and port has the slot: stop serving.
     Superseded,
+}
+
+/// How a request to drain was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainRequest {
+    /// The server will hear of it, with its next heartbeat at the latest.
+    Asked(Incarnation),
+    /// Nobody holds the slot.
+    Unused,
+    /// It is a foreign server, which knows no draining.
+    Foreign,
 }
 
 /// A server as the registry shows it.
@@ -83,6 +99,18 @@ pub struct ServerRecord {
     pub endpoint: Endpoint,
     /// What it can take.
     pub status: Status,
+    /// Why the status is what it is, as the server or whoever switched it off said; may be empty.
+    pub cause: String,
+    /// Who suspects it at the moment.
+    pub accusers: Vec<Slot>,
+    /// How often it has died lately: in its slot, at its address.
+    pub falls: u32,
+    /// How much longer it gets no new games because it died lately, in milliseconds.
+    pub probation_ms: u64,
+    /// Whether it was asked to drain.
+    pub drain: bool,
+    /// For how long nobody has held the slot, in milliseconds by the store's clock; `None` while somebody does.
+    pub unused_ms: Option<u64>,
     /// How many games it has.
     pub games: u32,
     /// How many players it has.
@@ -97,8 +125,8 @@ pub struct ServerRecord {
     pub game_types: Vec<GameType>,
     /// Pintail's version, empty if it did not say.
     pub version: String,
-    /// When it registered, in milliseconds since 1970 by the store's clock; 0 if it did not say.
-    pub started_at: u64,
+    /// How long ago it registered, in milliseconds by the store's clock; 0 if it did not say.
+    pub age_ms: u64,
     /// The admin port.
     pub admin_port: Option<u16>,
     /// A gateway's HTTP port.
@@ -106,17 +134,31 @@ pub struct ServerRecord {
 }
 
 impl ServerRecord {
-    /// Whether it wrote only the three fields of the schema.
+    /// Whether it is a server that wrote only the three fields of the schema. A slot that nobody holds is not one.
     #[must_use]
-    pub const fn is_foreign(&self) -> bool {
-        self.incarnation.is_none()
+    pub fn is_foreign(&self) -> bool {
+        self.incarnation.is_none() && self.status != Status::Unused
     }
 
-    /// Whether it is in use as far as the registry knows: a foreign server speaks for itself by its status alone.
+    /// Whether it is there as far as the registry knows, even if it takes no new games: a foreign server speaks for
+    /// itself by its status alone.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.status != Status::Unused && (self.lease || self.is_foreign())
+        self.lease || self.is_foreign()
     }
+}
+
+/// The most of this text that stands in one line, at most `characters_max` of its characters: whatever a terminal would
+/// not show as a character of its own is escaped.
+pub(crate) fn one_line(text: &str, characters_max: usize) -> String {
+    let mut line = String::new();
+    for character in text.chars().take(characters_max) {
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            other => line.extend(other.escape_debug()),
+        }
+    }
+    line
 }
 
 fn endpoint_as_text<S: serde::Serializer>(endpoint: &Endpoint, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -144,21 +186,38 @@ pub trait Registry: Send + Sync + 'static {
     /// an earlier incarnation in the slot hosted becomes orphaned (see [`Games::sweep_orphans`](crate::Games::sweep_orphans)).
     /// The same incarnation registering again (after [`HeartbeatOutcome::Lost`]) keeps what it hosts if it gets the
     /// same slot.
+    ///
+    /// A server that died lately (was switched off without leaving, or restarts before anyone noticed) gets no games for
+    /// a while after it is back: [`Periods::probation_first`](crate::Periods::probation_first), doubled with each death.
     async fn register(&self, announcement: &Announcement) -> Result<Registration>;
 
     /// Renews the lease and reports. Corrects `games` to the number of games that the store has for this incarnation.
-    /// A server that was reaped while it was held up comes back to life by it, if nobody took its slot since.
+    /// A server that was switched off while it was held up comes back to life by it, if nobody took its slot since.
     async fn heartbeat(&self, slot: Slot, incarnation: Incarnation, heartbeat: &Heartbeat) -> Result<HeartbeatOutcome>;
 
-    /// Sets the slot `unused`, drops the lease and publishes `ServerOff`, if the slot is still this incarnation's.
+    /// Sets the slot `unused` with the cause "stopped", drops the lease and publishes `ServerOff`, if the slot is still
+    /// this incarnation's.
     /// What it hosted becomes orphaned.
     async fn deregister(&self, slot: Slot, incarnation: Incarnation) -> Result<()>;
 
-    /// Every slot of a kind that is not `unused`, live or not, by index. Unused slots are left out; broken entries
-    /// are told apart.
+    /// Every slot of a kind, live or not, by index, unused ones included; broken entries are told apart.
     async fn scan(&self, kind: Kind) -> Result<Vec<ScanEntry>>;
 
     /// Sets every slot `unused` whose server had a lease and lost it, publishes `ServerOff` for each, and orphans what
-    /// it hosted. Returns the slots. Any server may call it at any time.
+    /// it hosted. Returns the slots. Any server may call it at any time: calls that come too soon after another do
+    /// nothing, so that the work does not grow with the cluster. Nor does one do anything while heartbeats have not
+    /// come in without a gap for the life of a lease: then it was the store that was away, and not the servers.
     async fn reap(&self) -> Result<Vec<Slot>>;
+
+    /// Takes an observer's accusation of a server. While one stands, the server gets no new games; it stands for
+    /// [`ACCUSATION_TTL`](pintail_core::limits::ACCUSATION_TTL) unless it is repeated or taken back. The server is
+    /// switched off (see [`reap`](Self::reap)) if the charge is [`Charge::Refused`], or if it is [`Charge::Dead`] and
+    /// another observer's accusation stands or the lease is gone.
+    async fn accuse(&self, slot: Slot, incarnation: Incarnation, observer: Slot, charge: Charge) -> Result<Verdict>;
+
+    /// Takes an accusation back.
+    async fn absolve(&self, slot: Slot, incarnation: Incarnation, observer: Slot) -> Result<()>;
+
+    /// Asks the server in this slot to drain: it hears of it by a letter, and with its next heartbeat if that is lost.
+    async fn ask_to_drain(&self, slot: Slot) -> Result<DrainRequest>;
 }

@@ -2,7 +2,8 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `registry` | servers by slot, their leases |
+//! | `registry`, `server` | servers by slot, their leases |
+//! | `watch` | accusations, and whose lease ran out |
 //! | `games` | placement, game records, orphans |
 //! | `sessions` | sessions and who is away |
 //! | `rooms` | rooms, invite codes, labels |
@@ -17,8 +18,10 @@ mod games;
 mod mail;
 mod registry;
 mod rooms;
+mod server;
 mod sessions;
 mod timeline;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +37,7 @@ use mail::MailState;
 use registry::RegistryState;
 use rooms::RoomsState;
 use sessions::SessionsState;
+use watch::Watch;
 
 /// How often what has expired is looked for and removed. It costs one pass over everything, so it is rare; until then
 /// an expired entry takes memory and is otherwise as good as gone.
@@ -84,6 +88,7 @@ struct State {
     periods: Periods,
     purge_at: Instant,
     registry: RegistryState,
+    watch: Watch,
     games: GameState,
     sessions: SessionsState,
     rooms: RoomsState,
@@ -98,6 +103,7 @@ impl State {
             periods,
             purge_at: now + PURGE_PERIOD,
             registry: RegistryState::default(),
+            watch: Watch::default(),
             games: GameState::default(),
             sessions: SessionsState::default(),
             rooms: RoomsState::default(),

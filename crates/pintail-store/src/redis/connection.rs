@@ -1,60 +1,90 @@
 //! The connection that calls share, kept up by a task of its own.
 //!
 //! redis-rs has a `ConnectionManager`; this is not it, because a call must be able to tell "there is no connection"
-//! from "there was no answer", and because that one gives up for good on some errors (a wrong password that is put
-//! right later) unless it retries without end, and then hides every reason.
+//! from "there was no answer", because that one gives up for good on some errors (a wrong password that is put right
+//! later) unless it retries without end, and then hides every reason, and because it does not follow a master that moves.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long one attempt to connect may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use super::dial::{Dialer, Link, Role, Trouble, role};
+use super::sentinel::{Locator, Place};
+use super::url::Address;
 
 /// The longest wait between attempts to connect.
 const RETRY_DELAY_MAX: Duration = Duration::from_millis(500);
 
-/// How often the connection is tried while nobody complains, so that it is up when it is needed.
-const PING_PERIOD: Duration = Duration::from_secs(1);
+/// How often a connection is tried while nobody complains, so that it is up when it is needed.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
-/// How long a PING may take before the connection counts as lost.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the answer to that may take before the connection counts as lost. With the period, whatever went silent is
+/// noticed within 3 s; a Redis that takes 500 ms for each command is not lost.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many reasons of one outage are logged: a reason that comes back is not news.
+const REASONS_MAX: usize = 8;
 
 /// A connection that comes back by itself.
 #[derive(Debug)]
 pub(super) struct Connection {
-    state: watch::Receiver<ConnectionState>,
-    suspected: Arc<Notify>,
+    state: watch::Receiver<State>,
     _keeper: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug, Clone)]
-enum ConnectionState {
-    Up(MultiplexedConnection),
+enum State {
+    Up(Line),
     /// Why there is none.
     Down(Arc<str>),
 }
 
+/// What a call uses: a way to send commands, and to tell what it finds wrong.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) commands: MultiplexedConnection,
+    /// Where they go.
+    pub(super) address: Address,
+    doubts: Arc<Doubts>,
+}
+
+/// What calls found wrong with a link.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    broken: Notify,
+    read_only: Notify,
+}
+
+impl Line {
+    /// A call found the connection broken: it is looked at without waiting for the next check.
+    pub(super) fn is_broken(&self) {
+        self.doubts.broken.notify_one();
+    }
+
+    /// A call was told that its server is a replica: the connection is given up.
+    pub(super) fn is_read_only(&self) {
+        self.doubts.read_only.notify_one();
+    }
+}
+
 impl Connection {
     /// Starts to connect, in the background.
-    pub(super) fn start(client: Client) -> Self {
-        let (state_tx, state) = watch::channel(ConnectionState::Down("not connected yet".into()));
-        let suspected = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep_up(client, state_tx, Arc::clone(&suspected)));
-        Self { state, suspected, _keeper: AbortOnDropHandle::new(keeper) }
+    pub(super) fn start(dialer: Dialer, locator: Locator) -> Self {
+        let (state_tx, state) = watch::channel(State::Down("not connected yet".into()));
+        let keeper = Keeper { dialer, locator, state: state_tx, diary: Diary::default() };
+        Self { state, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run())) }
     }
 
     /// The connection, once there is one. Cancel-safe.
-    pub(super) async fn get(&self) -> MultiplexedConnection {
+    pub(super) async fn get(&self) -> Line {
         let mut state = self.state.clone();
         loop {
-            if let ConnectionState::Up(connection) = &*state.borrow_and_update() {
-                return connection.clone();
+            if let State::Up(line) = &*state.borrow_and_update() {
+                return line.clone();
             }
             if state.changed().await.is_err() {
                 // The keeper only ends with the runtime; so does whoever waits here.
@@ -66,62 +96,142 @@ impl Connection {
     /// Why there is no connection; `None` if there is one.
     pub(super) fn why_down(&self) -> Option<Arc<str>> {
         match &*self.state.borrow() {
-            ConnectionState::Up(_) => None,
-            ConnectionState::Down(reason) => Some(Arc::clone(reason)),
+            State::Up(_) => None,
+            State::Down(reason) => Some(Arc::clone(reason)),
+        }
+    }
+}
+
+/// A random wait before the next attempt, so that the servers of a cluster don't come to a restarted Redis in one burst:
+/// they spread over the whole of it. It does not grow with the length of an outage: two attempts a second cost a dead
+/// server nothing, and a Redis that is back has everyone again within half a second.
+pub(super) fn retry_delay() -> Duration {
+    RETRY_DELAY_MAX.mul_f64(rand::rng().random::<f64>())
+}
+
+#[derive(Debug)]
+struct Keeper {
+    dialer: Dialer,
+    locator: Locator,
+    state: watch::Sender<State>,
+    diary: Diary,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        loop {
+            let reason = match self.locator.place() {
+                Place::At(address) => self.serve(&address).await,
+                Place::Nowhere(reason) => reason,
+            };
+            self.diary.down(&reason);
+            self.state.send_replace(State::Down(reason.into()));
+            self.locator.ask_again();
+            tokio::time::sleep(retry_delay()).await;
         }
     }
 
-    /// A call found the connection broken: it is looked at without waiting for the next PING.
-    pub(super) fn suspect(&self) {
-        self.suspected.notify_one();
-    }
-}
-
-async fn keep_up(client: Client, state: watch::Sender<ConnectionState>, suspected: Arc<Notify>) {
-    loop {
-        let reason = match connect(&client).await {
-            Ok(connection) => {
-                state.send_replace(ConnectionState::Up(connection.clone()));
-                tracing::debug!("connected to Redis");
-                let reason = watch_over(connection, &suspected).await;
-                tracing::warn!(reason, "the connection to Redis is lost");
-                reason
-            }
-            Err(reason) => reason,
+    /// Connects, and offers the connection for as long as it is good. Returns why it is not, or not any more.
+    async fn serve(&mut self, address: &Address) -> String {
+        let locator = self.locator.clone();
+        let connected = async {
+            let link = self.dialer.master(address, None).await.map_err(|error| error.to_string())?;
+            self.diary.up(address);
+            let doubts = Arc::new(Doubts::default());
+            let commands = link.commands.clone();
+            let line = Line { commands, address: address.clone(), doubts: Arc::clone(&doubts) };
+            self.state.send_replace(State::Up(line));
+            Err::<std::convert::Infallible, _>(watch_over(&link, &doubts).await.at(address).to_string())
         };
-        state.send_replace(ConnectionState::Down(reason.into()));
-        tokio::time::sleep(retry_delay()).await;
+        // Either ends the link: dropping it closes its socket, whoever still waits for an answer.
+        tokio::select! {
+            Err(reason) = connected => reason,
+            () = locator.moved_from(address) => format!("{address} is not the master any more, say the sentinels"),
+        }
     }
 }
 
-/// A random wait, so that the servers of a cluster don't come back to a restarted Redis in one burst.
-pub(super) fn retry_delay() -> Duration {
-    RETRY_DELAY_MAX.mul_f64(rand::rng().random_range(0.1..=1.0))
-}
-
-async fn connect(client: &Client) -> Result<MultiplexedConnection, String> {
-    // Each call has its own deadline around it, and so has the attempt to connect.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    match tokio::time::timeout(CONNECT_TIMEOUT, client.get_multiplexed_async_connection_with_config(&config)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(format!("can't connect: {error}")),
-        Err(_) => Err("can't connect: it does not answer".to_owned()),
-    }
-}
-
-/// Returns once the connection is lost, with the reason.
-async fn watch_over(mut connection: MultiplexedConnection, suspected: &Notify) -> String {
+/// Returns once the link is not good any more.
+pub(super) async fn watch_over(link: &Link, doubts: &Doubts) -> Trouble {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(PING_PERIOD) => {}
-            () = suspected.notified() => {}
+            () = tokio::time::sleep(CHECK_PERIOD) => {}
+            () = doubts.broken.notified() => {}
+            () = doubts.read_only.notified() => return Trouble::Replica,
         }
-        let ping = redis::cmd("PING");
-        match tokio::time::timeout(PING_TIMEOUT, ping.exec_async(&mut connection)).await {
-            Ok(Err(error)) if error.is_unrecoverable_error() || error.is_io_error() => return error.to_string(),
-            // Any other answer, such as "loading", is one.
-            Ok(_) => {}
-            Err(_) => return "it does not answer".to_owned(),
+        // A live socket proves nothing: a master that was replaced goes on taking writes until it is told.
+        match role(&link.commands, CHECK_TIMEOUT).await {
+            Ok(Role::Master | Role::Unknown) => {}
+            Ok(Role::Replica) => return Trouble::Replica,
+            Err(Trouble::Closed(reason)) => return Trouble::Cut(reason),
+            Err(trouble) => return trouble,
         }
+    }
+}
+
+/// Logs each change once.
+#[derive(Debug, Default)]
+struct Diary {
+    /// Since when there is no connection, after there was one.
+    down_since: Option<Instant>,
+    was_up: bool,
+    told: Vec<String>,
+}
+
+impl Diary {
+    fn up(&mut self, address: &Address) {
+        match self.down_since.take() {
+            Some(since) => tracing::info!(%address, after_ms = since.elapsed().as_millis(), "Redis is back"),
+            None => tracing::info!(%address, "connected to Redis"),
+        }
+        self.was_up = true;
+        self.told.clear();
+    }
+
+    fn down(&mut self, reason: &str) {
+        if self.is_old(reason) {
+            return;
+        }
+        if self.was_up && self.down_since.is_none() {
+            self.down_since = Some(Instant::now());
+            tracing::warn!(reason, "the connection to Redis is lost; trying until it is back");
+        } else {
+            tracing::warn!(reason, "Redis can't be used; trying until it can");
+        }
+    }
+
+    /// Whether this was told already in this outage. Takes note of it.
+    fn is_old(&mut self, reason: &str) -> bool {
+        if self.told.len() >= REASONS_MAX || self.told.iter().any(|told| told == reason) {
+            return true;
+        }
+        self.told.push(reason.to_owned());
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_of_an_outage_is_told_once() {
+        let mut diary = Diary::default();
+        let news: Vec<bool> =
+            ["cut", "refused", "refused", "cut", "refused"].map(|reason| !diary.is_old(reason)).into();
+        assert_eq!(news, [true, true, false, false, false]);
+        diary.up(&Address { host: "host".to_owned(), port: 1 });
+        assert!(!diary.is_old("cut"), "the next outage is news");
+        let many = (0..100).filter(|number| !diary.is_old(&number.to_string())).count();
+        assert_eq!(many, REASONS_MAX - 1);
+    }
+
+    #[test]
+    fn attempts_spread_over_the_whole_wait() {
+        let mut tenths = [0; 10];
+        for _ in 0..1000 {
+            tenths[(retry_delay().as_micros() * 10 / RETRY_DELAY_MAX.as_micros()).min(9) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (50..200).contains(count)), "{tenths:?}");
     }
 }

@@ -21,6 +21,10 @@ impl Keys {
         format!("{}{slot}:lease", self.prefix)
     }
 
+    pub(super) fn accusers(&self, slot: Slot) -> String {
+        format!("{}{slot}:accusers", self.prefix)
+    }
+
     pub(super) fn mailbox(&self, slot: Slot) -> String {
         format!("{}{slot}:mail", self.prefix)
     }

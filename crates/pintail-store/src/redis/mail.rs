@@ -13,7 +13,7 @@ impl Mail for RedisStore {
     fn subscribe(&self, mailbox: Option<Slot>) -> Subscription {
         let (outbox, subscription) = Outbox::new();
         // The task ends when the subscription is dropped: the outbox tells it.
-        tokio::spawn(feed(self.client.clone(), Channels::new(&self.keys, mailbox), outbox));
+        tokio::spawn(feed(self.dialer.clone(), self.locator.clone(), Channels::new(&self.keys, mailbox), outbox));
         subscription
     }
 

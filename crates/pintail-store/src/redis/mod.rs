@@ -1,4 +1,13 @@
-//! The store in Redis (7.0 or newer, standalone).
+//! The store in Redis (7.0 or newer): one server, or a master with replicas that sentinels watch.
+//!
+//! # The way there
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `url`, `tls`, [`options`](RedisOptions) | what the operator says: where, as whom, whom to trust |
+//! | `sentinel` | knows where the master is |
+//! | `dial` | opens a link to it, and says in plain words why it can't |
+//! | `connection`, `subscription` | keep a link up: that of the calls, and that of each subscription |
 //!
 //! # Keys
 //!
@@ -8,8 +17,11 @@
 //! | key | type | content | TTL |
 //! | --- | --- | --- | --- |
 //! | `Server:<Kind>` | list | the address of each slot of that kind | – |
-//! | `Server:Game:0` | hash | `address`, `port`, `status` (0 unused, 1 smooth, 2 congested), `games`, `players`, `capacity`, `incarnation` (absent after a stop in good order, and for a foreign server), `types` (comma separated), `version`, `started_at`, `admin` and `http` (ports), `unused_since` (only while nobody holds the slot) | – |
+//! | `Server:Game:0` | hash | `address`, `port`, `status` (0 unused, 1 smooth, 2 congested), `games`, `players`, `capacity`, `incarnation` (absent after a stop in good order, and for a foreign server), `types` (comma separated), `version`, `started_at`, `admin` and `http` (ports), `cause` (why the status is what it is), `drain` (1 once it was asked to), `falls` (how often it died lately) with `probation_until` and `forgiven_at` (only since it is back), `unused_since` (only while nobody holds the slot) | – |
 //! | `Server:Game:0:lease` | string | the incarnation that holds the slot | lease |
+//! | `Server:Game:0:accusers` | sorted set | the slots that accuse it, by the time until which the accusation stands | accusation |
+//! | `Servers:pulse` | string | since when heartbeats have come in without a gap | half a lease |
+//! | `Servers:reaped` | string | keeps the next look for lost leases away | reap interval |
 //! | `Server:Game:0:games:<incarnation>` | set | the games that it hosts; `games` is the size of this set | – |
 //! | `Server:Gateway:0:sessions:<incarnation>` | set | the sessions that are connected there | – |
 //! | `Placement:<type>` | sorted set | the slots that can take a game of this type, by games ÷ capacity | – |
@@ -35,6 +47,14 @@
 //! Sorted sets whose entries expire lose them when they are read, and some with each change (see `lib/rooms.lua` and
 //! `forget_older` in `lib/base.lua`), so that they stay bounded even if nobody reads them.
 //!
+//! # Servers that are gone
+//!
+//! Whoever switches a server off ([`accuse`](crate::Registry::accuse), [`reap`](crate::Registry::reap)) does so in one
+//! step: `status` 0, the `cause`, no lease, no place in the rankings, an entry in `Orphans`, one `ServerOff`. A lease
+//! that is gone counts only while `Servers:pulse` is at least a lease old: Redis may have been away, held up, or come
+//! back from its disk with leases that ended meanwhile, and then each server has a lease's time to be heard again. The
+//! scripts by which servers are watched and games end go on working in a Redis that is full.
+//!
 //! # Foreign servers
 //!
 //! A server that was written straight against the first three fields has no incarnation and no lease. It is found by
@@ -42,6 +62,7 @@
 //! stayed so for the recycle time, counted from when [`reap`](crate::Registry::reap) first saw it.
 
 mod connection;
+mod dial;
 mod games;
 mod keys;
 mod mail;
@@ -50,27 +71,42 @@ mod record;
 mod registry;
 mod rooms;
 mod scripts;
+mod sentinel;
 mod sessions;
 mod subscription;
+mod tls;
+mod url;
 
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use tokio::sync::Semaphore;
 
 use crate::{Periods, Result, StoreError};
-use connection::Connection;
+use connection::{Connection, Line};
+use dial::Dialer;
 use keys::Keys;
-pub use options::{BadRedisUrl, RedisOptions};
+pub use options::RedisOptions;
 use scripts::Scripts;
+use sentinel::Locator;
+pub use tls::BadRedisTls;
+pub use url::BadRedisUrl;
+use url::Servers;
+
+/// How many calls may be unanswered at once; more fail at once. A Redis that answers in a millisecond has a few dozen
+/// even under full load. One that is stuck must not gather every request of its clients in this server's memory.
+const CALLS_MAX: usize = 4096;
 
 /// The store in Redis.
 ///
 /// Every call ends within the options' timeout: waiting for a connection counts.
 #[derive(Debug)]
 pub struct RedisStore {
-    client: redis::Client,
+    dialer: Dialer,
+    locator: Locator,
     connection: Connection,
+    calls: Semaphore,
     keys: Keys,
     scripts: Scripts,
     timeout: Duration,
@@ -82,16 +118,26 @@ impl RedisStore {
     /// [`StoreError::Unavailable`] while there is none. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// If the options can't be those of any Redis (a URL for TLS, which is not built in).
-    pub fn connect(options: RedisOptions) -> Result<Self> {
-        let client = options.client().map_err(|error| StoreError::Refused(error.to_string()))?;
+    /// If the options can't be right whatever Redis does: certificates without TLS, or TLS without anyone to trust.
+    pub fn connect(options: RedisOptions) -> std::result::Result<Self, BadRedisTls> {
+        let RedisOptions { key_prefix, timeout, periods, target, tls } = options;
+        let tls = tls.connector(target.encryption)?;
+        let dialer = Dialer::new(target.login, tls.clone());
+        let locator = match target.servers {
+            Servers::One(address) => Locator::fixed(address),
+            Servers::Sentinels { addresses, master_name, login } => {
+                Locator::sentinels(addresses, &master_name, &Dialer::new(login, tls))
+            }
+        };
         Ok(Self {
-            connection: Connection::start(client.clone()),
-            client,
-            keys: Keys { prefix: options.key_prefix },
+            connection: Connection::start(dialer.clone(), locator.clone()),
+            dialer,
+            locator,
+            calls: Semaphore::new(CALLS_MAX),
+            keys: Keys { prefix: key_prefix },
             scripts: Scripts::new(),
-            timeout: options.timeout,
-            periods: options.periods,
+            timeout,
+            periods,
         })
     }
 
@@ -118,37 +164,17 @@ impl RedisStore {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let all = async { work(self.connection.get().await).await };
+        let _permit = self.calls.try_acquire().map_err(|_| StoreError::Overloaded(CALLS_MAX))?;
+        let all = async {
+            let line = self.connection.get().await;
+            work(line.commands.clone()).await.map_err(|error| explain(&line, subject, &error))
+        };
         match tokio::time::timeout(self.timeout, all).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.explain(subject, &error)),
+            Ok(answer) => answer,
             Err(_) => Err(match self.connection.why_down() {
-                Some(reason) => StoreError::Unavailable(format!("Redis: {reason}")),
+                Some(reason) => unavailable(&reason),
                 None => StoreError::Timeout(self.timeout),
             }),
-        }
-    }
-
-    fn explain(&self, subject: &str, error: &RedisError) -> StoreError {
-        if error.is_unrecoverable_error() || error.is_io_error() {
-            self.connection.suspect();
-            return StoreError::Unavailable(format!("Redis: {error}"));
-        }
-        // Refuses for now: full memory, a disk that can't be written, the state of its replication, or a password that
-        // it was given and we were not.
-        let for_now = matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH"));
-        match error.kind() {
-            _ if for_now => StoreError::Unavailable(format!("Redis: {error}")),
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::TryAgain,
-            ) => StoreError::Unavailable(format!("Redis: {error}")),
-            ErrorKind::UnexpectedReturnType | ErrorKind::Parse => corrupt(subject, error),
-            _ if error.code() == Some("WRONGTYPE") => corrupt(subject, error),
-            _ => StoreError::Refused(error.to_string()),
         }
     }
 
@@ -158,6 +184,37 @@ impl RedisStore {
         call.arg(&self.keys.prefix);
         call
     }
+}
+
+/// What an error means for whoever made the call.
+fn explain(line: &Line, subject: &str, error: &RedisError) -> StoreError {
+    if dial::is_broken(error) {
+        line.is_broken();
+        return unavailable(error);
+    }
+    // Refuses for now: full memory, a disk that can't be written, the state of its replication, or a password that
+    // it was given and we were not.
+    let for_now = matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH"));
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+            line.is_read_only();
+            unavailable(&dial::Trouble::Replica.at(&line.address))
+        }
+        _ if for_now => unavailable(error),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::TryAgain,
+        ) => unavailable(error),
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => corrupt(subject, error),
+        _ if error.code() == Some("WRONGTYPE") => corrupt(subject, error),
+        _ => StoreError::Refused(error.to_string()),
+    }
+}
+
+fn unavailable(reason: &(impl std::fmt::Display + ?Sized)) -> StoreError {
+    StoreError::Unavailable(format!("Redis: {reason}"))
 }
 
 fn corrupt(key: &str, problem: &impl ToString) -> StoreError {

@@ -1,24 +1,15 @@
 //! How to reach Redis.
 
+use std::path::Path;
 use std::time::Duration;
 
 use pintail_core::limits;
-use redis::IntoConnectionInfo;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use thiserror::Error;
 
-use crate::Periods;
+use super::tls::TlsOptions;
+use super::url::Target;
+use crate::{BadRedisTls, BadRedisUrl, Periods};
 
-/// A URL that can't be one of a Redis server.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "the Redis URL can't be used ({problem}); one looks like redis://127.0.0.1:6379 or redis://:password@host:6379/0"
-)]
-pub struct BadRedisUrl {
-    problem: String,
-}
-
-/// How to reach Redis, and how long things last there.
+/// How to reach Redis, and how long things last there. No password or key is shown by its `Debug`.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
     /// Stands before every key and channel: several clusters can share one Redis.
@@ -27,33 +18,58 @@ pub struct RedisOptions {
     pub timeout: Duration,
     /// How long things last.
     pub periods: Periods,
-    connection_info: redis::ConnectionInfo,
+    pub(super) target: Target,
+    pub(super) tls: TlsOptions,
 }
 
 impl RedisOptions {
     /// The defaults for the Redis at this URL. It is checked, and not contacted.
     ///
+    /// | URL | what it reaches |
+    /// | --- | --- |
+    /// | `redis://[[user]:password@]host[:port][/db]` | one server |
+    /// | `rediss://…` | one server, with TLS |
+    /// | `redis+sentinel://[[user]:password@]host[:port],host[:port]…/master-name[/db]` | the master that these sentinels name |
+    /// | `rediss+sentinel://…` | the same, with TLS to the sentinels and to the master |
+    ///
+    /// User and password are those of Redis. Sentinels are asked without a password, unless the URL ends with
+    /// `?sentinel_password=…` or `?sentinel_user=…&sentinel_password=…`. What stands for itself in a URL (`@ : / ? # &`)
+    /// is written `%40 %3A %2F %3F %23 %26` in a password.
+    ///
     /// # Errors
     /// If it is no URL of a Redis server.
     pub fn new(url: &str) -> Result<Self, BadRedisUrl> {
-        let connection_info = url.into_connection_info().map_err(|error| BadRedisUrl { problem: error.to_string() })?;
-        // A dead peer is noticed within about 3 s also while nothing is being sent (keepalive) and while something is
-        // (user timeout). Without them it is noticed after 15 minutes, if at all.
-        let keepalive =
-            TcpKeepalive::new().with_time(Duration::from_secs(1)).with_interval(Duration::from_secs(1)).with_retries(2);
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(Duration::from_secs(2));
         Ok(Self {
             key_prefix: String::new(),
             timeout: limits::STORE_TIMEOUT,
             periods: Periods::default(),
-            connection_info: connection_info.set_tcp_settings(tcp),
+            target: Target::parse(url)?,
+            tls: TlsOptions::default(),
         })
     }
 
-    pub(super) fn client(&self) -> redis::RedisResult<redis::Client> {
-        redis::Client::open(self.connection_info.clone())
+    /// Trusts the authorities in this file (PEM) instead of those that the system trusts: for certificates that are
+    /// signed by an authority of one's own. The file is read now; a new one counts from the next start on.
+    ///
+    /// # Errors
+    /// If the file can't be read or holds no certificate.
+    pub fn with_ca_file(mut self, file: impl AsRef<Path>) -> Result<Self, BadRedisTls> {
+        self.tls.trust(file.as_ref())?;
+        Ok(self)
+    }
+
+    /// Shows this certificate (with those between it and its authority, if any) to servers that ask for one, as Redis
+    /// does unless it is told not to (`tls-auth-clients`). Both files are PEM, and read now.
+    ///
+    /// # Errors
+    /// If a file can't be read, or the two don't belong together.
+    pub fn with_client_certificate(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, BadRedisTls> {
+        self.tls.identify(certificate.as_ref(), key.as_ref())?;
+        Ok(self)
     }
 }
 

@@ -3,25 +3,28 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
+use pintail_core::limits::CAUSE_CHARACTERS_MAX;
 use pintail_core::{Endpoint, GameType, Incarnation, Slot, Status};
 
+use crate::registry::one_line;
 use crate::{BrokenEntry, ScanEntry, ServerRecord};
 
 /// How much of a value that can't be read is shown.
 const SHOWN_CHARACTERS_MAX: usize = 64;
 
-/// A registry hash and its lease as Redis has them.
+/// What Redis has of a slot.
 #[derive(Debug, Default)]
 pub(super) struct RawServer {
-    fields: HashMap<Vec<u8>, Vec<u8>>,
-    lease: Option<Vec<u8>>,
+    /// The registry hash.
+    pub(super) fields: HashMap<Vec<u8>, Vec<u8>>,
+    pub(super) lease: Option<Vec<u8>>,
+    /// Who accuses it, and until when the accusation stands.
+    pub(super) accusers: Vec<(Vec<u8>, f64)>,
+    /// Redis's clock when it was read, in milliseconds since 1970.
+    pub(super) now_ms: u64,
 }
 
 impl RawServer {
-    pub(super) fn new(fields: HashMap<Vec<u8>, Vec<u8>>, lease: Option<Vec<u8>>) -> Self {
-        Self { fields, lease }
-    }
-
     /// Whether there is no such hash.
     pub(super) fn is_missing(&self) -> bool {
         self.fields.is_empty()
@@ -36,13 +39,9 @@ impl RawServer {
         }
     }
 
-    /// The server; `None` if the slot is unused.
-    pub(super) fn read(&self, slot: Slot) -> Option<ScanEntry> {
-        match self.record(slot) {
-            Ok(record) if record.status == Status::Unused => None,
-            Ok(record) => Some(Ok(record)),
-            Err(problem) => Some(Err(BrokenEntry { slot, problem })),
-        }
+    /// What the slot holds.
+    pub(super) fn read(&self, slot: Slot) -> ScanEntry {
+        self.record(slot).map_err(|problem| BrokenEntry { slot, problem })
     }
 
     fn record(&self, slot: Slot) -> Result<ServerRecord, String> {
@@ -57,17 +56,42 @@ impl RawServer {
             slot,
             endpoint: Endpoint::new(address, port),
             status,
+            cause: self.text("cause", CAUSE_CHARACTERS_MAX),
+            accusers: self.standing_accusers(),
+            falls: self.count("falls")?,
+            probation_ms: self.time("probation_until")?.unwrap_or_default().saturating_sub(self.now_ms),
+            drain: self.field("drain").is_some(),
+            unused_ms: self.unused_ms(status)?,
             games: self.count("games")?,
             players: self.count("players")?,
             capacity: self.count("capacity")?,
             incarnation: self.parsed::<Incarnation>("incarnation")?,
             lease: self.has_lease(),
             game_types: self.game_types()?,
-            version: self.field("version").map(shown).unwrap_or_default(),
-            started_at: self.parsed("started_at")?.unwrap_or_default(),
+            version: self.text("version", SHOWN_CHARACTERS_MAX),
+            age_ms: self.time("started_at")?.map_or(0, |at| self.now_ms.saturating_sub(at)),
             admin_port: self.parsed("admin")?,
             http_port: self.parsed("http")?,
         })
+    }
+
+    /// For how long nobody has held the slot. A foreign server that has set itself unused is stamped by the next `reap`.
+    fn unused_ms(&self, status: Status) -> Result<Option<u64>, String> {
+        let since = self.time("unused_since")?;
+        let held = match self.field("incarnation") {
+            Some(_) => since.is_none(),
+            None => status != Status::Unused,
+        };
+        Ok((!held).then(|| since.map_or(0, |at| self.now_ms.saturating_sub(at))))
+    }
+
+    /// Whoever accuses it at the moment and can be read.
+    fn standing_accusers(&self) -> Vec<Slot> {
+        let standing = self.accusers.iter().filter(|(_, until)| *until > self.now_ms as f64);
+        let mut slots: Vec<Slot> =
+            standing.filter_map(|(name, _)| std::str::from_utf8(name).ok()?.parse().ok()).collect();
+        slots.sort_unstable();
+        slots
     }
 
     fn has_lease(&self) -> bool {
@@ -83,6 +107,16 @@ impl RawServer {
         let Some(value) = self.field(name) else { return Ok(None) };
         let parsed = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
         parsed.map(Some).ok_or_else(|| format!("its {name} is `{}`", shown(value)))
+    }
+
+    fn text(&self, name: &str, characters_max: usize) -> String {
+        let value = self.field(name).unwrap_or_default();
+        one_line(&String::from_utf8_lossy(value), characters_max)
+    }
+
+    /// A time in milliseconds since 1970.
+    fn time(&self, name: &str) -> Result<Option<u64>, String> {
+        self.parsed(name)
     }
 
     fn required<T: FromStr>(&self, name: &str) -> Result<T, String> {
@@ -104,7 +138,7 @@ impl RawServer {
 
 /// A value as it can stand in a log line.
 fn shown(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).chars().take(SHOWN_CHARACTERS_MAX).flat_map(char::escape_debug).collect()
+    one_line(&String::from_utf8_lossy(value), SHOWN_CHARACTERS_MAX)
 }
 
 #[cfg(test)]
@@ -117,17 +151,19 @@ mod tests {
 
     fn server(fields: &[(&str, &[u8])]) -> RawServer {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
-        RawServer::new(fields, None)
+        RawServer { fields, now_ms: 100_000, ..RawServer::default() }
     }
 
     #[test]
     fn three_fields_are_enough() {
         let raw = server(&[("address", b"10.0.0.7"), ("status", b"2"), ("games", b"-1")]);
-        let record = raw.read(SLOT).unwrap().unwrap();
+        let record = raw.read(SLOT).unwrap();
         assert!(record.is_foreign() && record.is_live());
         assert_eq!(record.endpoint.to_string(), "10.0.0.7:5557");
         assert_eq!((record.status, record.games), (Status::Congested, 0));
-        assert!(server(&[("address", b"10.0.0.7"), ("status", b"0")]).read(SLOT).is_none());
+        let unused = server(&[("address", b"10.0.0.7"), ("status", b"0")]).read(SLOT).unwrap();
+        assert!(!unused.is_foreign() && !unused.is_live());
+        assert_eq!((record.unused_ms, unused.unused_ms), (None, Some(0)));
     }
 
     #[test]
@@ -146,7 +182,46 @@ mod tests {
         for (field, value, problem) in cases {
             let mut raw = server(&[("address", b"10.0.0.7"), ("status", b"1")]);
             raw.fields.insert(field.as_bytes().to_vec(), value.to_vec());
-            assert_eq!(raw.read(SLOT).unwrap().unwrap_err().problem, problem);
+            assert_eq!(raw.read(SLOT).unwrap_err().problem, problem);
         }
+    }
+    #[test]
+    fn times_are_told_by_the_clock_of_redis() {
+        let incarnation = Incarnation(7).to_string();
+        let times = |started: &'static [u8], unused: &'static [u8], probation: &'static [u8]| {
+            let record = server(&[
+                ("address", b"10.0.0.7"),
+                ("status", b"0"),
+                ("incarnation", incarnation.as_bytes()),
+                ("started_at", started),
+                ("unused_since", unused),
+                ("probation_until", probation),
+            ]);
+            let record = record.read(SLOT).unwrap();
+            (record.age_ms, record.unused_ms, record.probation_ms)
+        };
+        assert_eq!(times(b"40000", b"90000", b""), (60_000, Some(10_000), 0));
+        assert_eq!(times(b"100000", b"", b"103000"), (0, None, 3000));
+        assert_eq!(times(b"", b"", b"99999"), (0, None, 0), "what is over is over");
+        assert_eq!(times(b"3700000", b"3700000", b""), (0, Some(0), 0), "the clock went back an hour");
+    }
+
+    #[test]
+    fn only_accusers_whose_accusation_stands_are_shown() {
+        let mut raw = server(&[("address", b"10.0.0.7"), ("status", b"1")]);
+        let accusers =
+            [("Server:Gateway:10", 1e5 + 1.0), ("Server:Gateway:2", 2e5), ("Server:Gateway:3", 1e5), ("x", 2e5)];
+        raw.accusers = accusers.map(|(name, until)| (name.as_bytes().to_vec(), until)).to_vec();
+        assert_eq!(raw.read(SLOT).unwrap().accusers, [2, 10].map(|index| Slot::new(Kind::Gateway, index)));
+    }
+
+    #[test]
+    fn a_cause_is_one_short_line() {
+        let cause = |text: &[u8]| {
+            server(&[("address", b"10.0.0.7"), ("status", b"1"), ("cause", text)]).read(SLOT).unwrap().cause
+        };
+        assert_eq!(cause("cpu 97 % of “2 cores”".as_bytes()), "cpu 97 % of “2 cores”");
+        assert_eq!(cause(b"a\nb\x1b[2J\xff"), "a\\nb\\u{1b}[2J\u{fffd}");
+        assert_eq!(cause(&[b'x'; 500]).len(), CAUSE_CHARACTERS_MAX);
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use pintail_core::limits::CAUSE_CHARACTERS_MAX;
 use pintail_core::{Incarnation, Kind, Slot};
 use redis::aio::ConnectionLike;
-use redis::{FromRedisValue, Pipeline, Value};
+use redis::{FromRedisValue, Pipeline, ScriptInvocation, Value};
 
 use super::record::RawServer;
 use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
 use crate::{
-    Announcement, BrokenEntry, Heartbeat, HeartbeatOutcome, Registration, Registry, Result, ScanEntry, SlotOrigin,
-    StoreError,
+    Announcement, BrokenEntry, Charge, DrainRequest, Heartbeat, HeartbeatOutcome, Registration, Registry, Result,
+    ScanEntry, SlotOrigin, StoreError, Verdict,
 };
 
 /// How many hashes in a row must be missing, from the length of the list on, before the rest counts as not there.
@@ -20,6 +21,9 @@ const SEARCH_MARGIN: u32 = 16;
 
 /// The most slots of a kind: bounds a scan if someone fills the list with rubbish.
 const SLOTS_MAX: u32 = 10_000;
+
+/// How many accusers of a server are read: those whose accusations stand longest.
+const ACCUSERS_SHOWN_MAX: u32 = 64;
 
 /// How many slots are read in one round trip.
 const SLOTS_PER_READ: u32 = 256;
@@ -45,6 +49,21 @@ impl RedisStore {
         Ok((length, slots))
     }
 
+    /// Adds the periods that a server's coming back is judged by.
+    fn add_readmission(&self, call: &mut ScriptInvocation<'_>) {
+        for period in [self.periods.probation_first, self.periods.probation_max, self.periods.falls_forgiven_after] {
+            call.arg(milliseconds(period));
+        }
+    }
+
+    /// Whether nobody has looked for lost leases lately, and the store has been there for long enough to tell.
+    async fn may_reap(&self) -> Result<bool> {
+        let key = self.keys.shared("Servers:reaped");
+        let mut call = self.script(&self.scripts.may_reap, &key);
+        call.arg(milliseconds(self.periods.lease_ttl)).arg(milliseconds(self.periods.reap_interval).max(1));
+        self.invoke(&key, &call).await
+    }
+
     async fn reap_kind(&self, kind: Kind, reaped: &mut Vec<Slot>) -> Result<()> {
         let (_, slots) = self.read_slots(kind).await?;
         let due = slots.into_iter().filter(|(_, server)| !server.is_missing() && server.needs_reaping());
@@ -52,7 +71,7 @@ impl RedisStore {
             // What was read may be old by now: the script looks again.
             let key = self.keys.slot(slot);
             let mut call = self.script(&self.scripts.reap, &key);
-            call.arg(slot.to_string());
+            call.arg(slot.to_string()).arg(milliseconds(self.periods.lease_ttl));
             match self.invoke::<u8>(&key, &call).await? {
                 0 => {}
                 1 => reaped.push(slot),
@@ -64,37 +83,46 @@ impl RedisStore {
 
     async fn read_range(&self, kind: Kind, from: u32, until: u32) -> Result<Vec<(Slot, RawServer)>> {
         let slots: Vec<Slot> = (from..until).map(|index| Slot::new(kind, index)).collect();
-        let mut pipeline = Pipeline::with_capacity(slots.len() * 2);
+        let mut pipeline = Pipeline::with_capacity(1 + slots.len() * 3);
+        pipeline.cmd("TIME");
         for &slot in &slots {
             pipeline.cmd("HGETALL").arg(self.keys.slot(slot)).cmd("GET").arg(self.keys.lease(slot));
+            pipeline
+                .cmd("ZREVRANGE")
+                .arg(self.keys.accusers(slot))
+                .arg(0)
+                .arg(ACCUSERS_SHOWN_MAX - 1)
+                .arg("WITHSCORES");
         }
-        // Value by value: a key of a wrong type spoils its own slot only.
-        let values = self
-            .bounded(&self.keys.list(kind), |mut connection| async move {
-                connection.req_packed_commands(&pipeline, 0, pipeline.len()).await
-            })
-            .await?;
-        let mut values = values.into_iter();
-        let servers = slots.into_iter().map(|slot| {
-            let (fields, lease) = (values.next().unwrap_or(Value::Nil), values.next().unwrap_or(Value::Nil));
-            (slot, raw_server(fields, lease))
+        // Value by value: a key of a wrong type spoils its own slot only, and what keeps Redis from telling the time
+        // concerns all.
+        let list = self.keys.list(kind);
+        let read = self.bounded(&list, |mut connection| async move {
+            let mut values = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await?.into_iter();
+            let time = values.next().unwrap_or(Value::Nil).extract_error()?;
+            Ok((<(u64, u64)>::from_redis_value(time)?, values))
         });
+        let ((seconds, microseconds), mut values) = read.await?;
+        let now_ms = seconds * 1000 + microseconds / 1000;
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let servers = slots.into_iter().map(|slot| (slot, raw_server(now_ms, next(), next(), next())));
         Ok(servers.collect())
     }
 }
 
-fn raw_server(fields: Value, lease: Value) -> RawServer {
+fn raw_server(now_ms: u64, fields: Value, lease: Value, accusers: Value) -> RawServer {
     let fields = match HashMap::from_redis_value(fields) {
         Ok(fields) => fields,
         // Something is there; without fields it reads as a broken entry.
         Err(_) => HashMap::from([(Vec::new(), Vec::new())]),
     };
-    RawServer::new(fields, Option::from_redis_value(lease).unwrap_or_default())
+    let lease = Option::from_redis_value(lease).unwrap_or_default();
+    RawServer { fields, lease, accusers: Vec::from_redis_value(accusers).unwrap_or_default(), now_ms }
 }
 
 fn read_entry((slot, server): (Slot, RawServer), list_length: u32) -> Option<ScanEntry> {
     if !server.is_missing() {
-        return server.read(slot);
+        return Some(server.read(slot));
     }
     let missing = BrokenEntry { slot, problem: "its hash is missing".to_owned() };
     (slot.index < list_length).then_some(Err(missing))
@@ -111,6 +139,7 @@ impl Registry for RedisStore {
         call.arg(milliseconds(self.periods.recycle_after)).arg(milliseconds(self.periods.lease_ttl));
         call.arg(announcement.endpoint.address.to_string()).arg(announcement.endpoint.port);
         call.arg(announcement.incarnation.to_string()).arg(types.join(","));
+        self.add_readmission(&mut call);
         call.arg("capacity").arg(announcement.capacity).arg("version").arg(&announcement.version);
         for (name, port) in [("admin", announcement.admin_port), ("http", announcement.http_port)] {
             if let Some(port) = port {
@@ -132,10 +161,15 @@ impl Registry for RedisStore {
         let mut call = self.script(&self.scripts.heartbeat, &key);
         call.arg(slot.to_string()).arg(incarnation.to_string());
         call.arg(heartbeat.endpoint.address.to_string()).arg(heartbeat.endpoint.port).arg(slot.kind.default_port());
-        call.arg(heartbeat.status.number()).arg(heartbeat.players).arg(milliseconds(self.periods.lease_ttl));
+        let cause: String = heartbeat.cause.chars().take(CAUSE_CHARACTERS_MAX).collect();
+        call.arg(heartbeat.status.number()).arg(cause).arg(heartbeat.players);
+        call.arg(milliseconds(self.periods.lease_ttl));
+        self.add_readmission(&mut call);
         let answer: Answer = self.invoke(&key, &call).await?;
         match parts(&answer)[..] {
-            ["renewed", games] => Ok(HeartbeatOutcome::Renewed { games: parse(&key, "games", games)? }),
+            ["renewed", games, order @ ("serve" | "drain")] => {
+                Ok(HeartbeatOutcome::Renewed { games: parse(&key, "games", games)?, drain: order == "drain" })
+            }
             ["superseded"] => Ok(HeartbeatOutcome::Superseded),
             ["lost"] => Ok(HeartbeatOutcome::Lost),
             ref other => Err(unexpected(&key, other)),
@@ -155,6 +189,9 @@ impl Registry for RedisStore {
     }
 
     async fn reap(&self) -> Result<Vec<Slot>> {
+        if !self.may_reap().await? {
+            return Ok(Vec::new());
+        }
         let mut reaped = Vec::new();
         let mut failure = None;
         for kind in Kind::ALL {
@@ -166,5 +203,43 @@ impl Registry for RedisStore {
             }
         }
         failure.map_or(Ok(reaped), Err)
+    }
+
+    async fn accuse(&self, slot: Slot, incarnation: Incarnation, observer: Slot, charge: Charge) -> Result<Verdict> {
+        let key = self.keys.slot(slot);
+        let charge = match charge {
+            Charge::Silent => "silent",
+            Charge::Dead => "dead",
+            Charge::Refused => "refused",
+        };
+        let mut call = self.script(&self.scripts.accuse, &key);
+        call.arg(slot.to_string()).arg(incarnation.to_string()).arg(observer.to_string()).arg(charge);
+        call.arg(milliseconds(self.periods.accusation_ttl)).arg(milliseconds(self.periods.lease_ttl));
+        match self.invoke::<String>(&key, &call).await?.as_str() {
+            "suspect" => Ok(Verdict::Suspect),
+            "down" => Ok(Verdict::Down),
+            "elsewhere" => Ok(Verdict::Elsewhere),
+            other => Err(unexpected(&key, &[other])),
+        }
+    }
+
+    async fn absolve(&self, slot: Slot, incarnation: Incarnation, observer: Slot) -> Result<()> {
+        let key = self.keys.slot(slot);
+        let mut call = self.script(&self.scripts.absolve, &key);
+        call.arg(slot.to_string()).arg(incarnation.to_string()).arg(observer.to_string());
+        self.invoke(&key, &call).await
+    }
+
+    async fn ask_to_drain(&self, slot: Slot) -> Result<DrainRequest> {
+        let key = self.keys.slot(slot);
+        let mut call = self.script(&self.scripts.ask_to_drain, &key);
+        call.arg(slot.to_string());
+        let answer: Answer = self.invoke(&key, &call).await?;
+        match parts(&answer)[..] {
+            ["asked", incarnation] => Ok(DrainRequest::Asked(parse(&key, "incarnation", incarnation)?)),
+            ["unused"] => Ok(DrainRequest::Unused),
+            ["foreign"] => Ok(DrainRequest::Foreign),
+            ref other => Err(unexpected(&key, other)),
+        }
     }
 }

@@ -2,15 +2,25 @@
 
 use redis::Script;
 
-/// A script of `scripts/` after the parts of `scripts/lib/` that it needs.
-macro_rules! script {
+/// The text of a script of `scripts/` after the parts of `scripts/lib/` that it needs.
+macro_rules! code {
     ($name:literal $(, $part:literal)*) => {
-        Script::new(concat!(
+        concat!(
             include_str!("scripts/lib/base.lua"),
             $(include_str!(concat!("scripts/lib/", $part, ".lua")),)*
             include_str!(concat!("scripts/", $name, ".lua"))
-        ))
+        )
     };
+}
+
+/// A script that a full Redis refuses.
+macro_rules! script {
+    ($($name:literal),+) => { Script::new(code!($($name),+)) };
+}
+
+/// A script that goes on working in a full Redis: it makes next to nothing that stays, or frees what is there.
+macro_rules! frugal_script {
+    ($($name:literal),+) => { Script::new(concat!("#!lua flags=allow-oom\n", code!($($name),+))) };
 }
 
 /// Every script. They are sent to Redis when it says that it does not know one, so they survive its restart.
@@ -19,6 +29,10 @@ pub(super) struct Scripts {
     pub(super) register: Script,
     pub(super) heartbeat: Script,
     pub(super) deregister: Script,
+    pub(super) accuse: Script,
+    pub(super) absolve: Script,
+    pub(super) ask_to_drain: Script,
+    pub(super) may_reap: Script,
     pub(super) reap: Script,
     pub(super) place: Script,
     pub(super) restore_game: Script,
@@ -39,13 +53,17 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             register: script!("register", "servers"),
-            heartbeat: script!("heartbeat", "servers"),
-            deregister: script!("deregister", "servers"),
-            reap: script!("reap", "servers"),
+            heartbeat: frugal_script!("heartbeat", "servers"),
+            deregister: frugal_script!("deregister", "servers"),
+            accuse: frugal_script!("accuse", "servers"),
+            absolve: frugal_script!("absolve", "servers"),
+            ask_to_drain: frugal_script!("ask_to_drain", "servers"),
+            may_reap: frugal_script!("may_reap", "servers"),
+            reap: frugal_script!("reap", "servers"),
             place: script!("place", "servers", "games"),
             restore_game: script!("restore_game", "servers", "games"),
-            end_game: script!("end_game", "servers", "games"),
-            sweep_orphans: script!("sweep_orphans", "servers", "games", "sessions"),
+            end_game: frugal_script!("end_game", "servers", "games"),
+            sweep_orphans: frugal_script!("sweep_orphans", "servers", "games", "sessions"),
             older_than: script!("older_than"),
             login: script!("login", "sessions"),
             session_away: script!("session_away", "sessions"),

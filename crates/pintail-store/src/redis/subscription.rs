@@ -1,26 +1,20 @@
 //! One subscription: a task with a connection of its own, for as long as the subscription is held.
 
-use std::time::Duration;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt;
 use pintail_core::Slot;
-use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Client, Msg};
+use redis::aio::SendError;
+use redis::{Msg, PushInfo};
+use tokio::time::timeout;
 
-use super::connection::retry_delay;
+use super::connection::{Doubts, retry_delay, watch_over};
+use super::dial::{Dialer, Listener, STEP_TIMEOUT, Trouble};
 use super::keys::Keys;
+use super::sentinel::{Locator, Place};
+use super::url::Address;
 use crate::Notice;
 use crate::mail::Outbox;
-
-/// How long connecting and subscribing may take.
-const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How often the connection is tried.
-const PING_PERIOD: Duration = Duration::from_secs(1);
-
-/// How long a PING may take before the connection counts as lost: a subscription that went deaf is noticed within
-/// this and the period.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The channels of a subscription.
 #[derive(Debug)]
@@ -58,59 +52,72 @@ impl Channels {
 }
 
 /// Feeds the subscription until it is dropped.
-pub(super) async fn feed(client: Client, channels: Channels, mut outbox: Outbox) {
+pub(super) async fn feed(dialer: Dialer, locator: Locator, channels: Channels, outbox: Outbox) {
     let closed = outbox.closed();
-    let listening = async {
+    let feeder = Feeder { dialer, locator, mouth: Arc::new(Mouth { channels, outbox: Mutex::new(outbox) }) };
+    tokio::select! {
+        () = closed => {}
+        () = feeder.run() => {}
+    }
+}
+
+/// Where messages go in.
+struct Mouth {
+    channels: Channels,
+    outbox: Mutex<Outbox>,
+}
+
+impl Mouth {
+    fn put(&self, notice: Notice) {
+        // Whoever panicked while holding it would have left it whole: it is changed in one call.
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).put(notice);
+    }
+
+    /// Called by the connection for each message; the outbox is bounded and never blocks.
+    fn hear(&self, push: PushInfo) {
+        if let Some(notice) = Msg::from_push_info(push).and_then(|message| self.channels.read(&message)) {
+            self.put(notice);
+        }
+    }
+}
+
+struct Feeder {
+    dialer: Dialer,
+    locator: Locator,
+    mouth: Arc<Mouth>,
+}
+
+impl Feeder {
+    async fn run(&self) {
         loop {
-            if let Err(error) = listen(&client, &channels, &mut outbox).await {
-                tracing::debug!(error, "a subscription is cut");
+            if let Place::At(address) = self.locator.place() {
+                // A master that was replaced may live on: nobody publishes there any more.
+                tokio::select! {
+                    Err(trouble) = self.listen(&address) => {
+                        tracing::debug!(reason = %trouble.at(&address), "a subscription is cut");
+                    }
+                    () = self.locator.moved_from(&address) => {}
+                }
             }
             tokio::time::sleep(retry_delay()).await;
         }
-    };
-    tokio::select! {
-        () = closed => {}
-        () = listening => {}
     }
-}
 
-/// Subscribes and passes on what comes, until the connection is lost.
-async fn listen(client: &Client, channels: &Channels, outbox: &mut Outbox) -> Result<(), String> {
-    let subscribed = tokio::time::timeout(SUBSCRIBE_TIMEOUT, subscribe(client, channels)).await;
-    let (sink, stream) = match subscribed {
-        Ok(subscribed) => subscribed.map_err(|error| error.to_string())?,
-        Err(_) => return Err("it does not answer".to_owned()),
-    };
-    // Only now is nothing missed any more.
-    outbox.put(Notice::Rescan);
-    tokio::select! {
-        reason = ping(sink) => Err(reason),
-        () = pass_on(stream, channels, outbox) => Err("the connection is closed".to_owned()),
-    }
-}
-
-async fn subscribe(client: &Client, channels: &Channels) -> redis::RedisResult<(PubSubSink, PubSubStream)> {
-    let (mut sink, stream) = client.get_async_pubsub().await?.split();
-    sink.subscribe(channels.names()).await?;
-    Ok((sink, stream))
-}
-
-/// Returns once the connection no longer answers, with the reason.
-async fn ping(mut sink: PubSubSink) -> String {
-    loop {
-        tokio::time::sleep(PING_PERIOD).await;
-        match tokio::time::timeout(PING_TIMEOUT, sink.ping::<redis::Value>()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return error.to_string(),
-            Err(_) => return "it does not answer".to_owned(),
+    /// Subscribes and passes on what comes, until the connection is lost.
+    async fn listen(&self, address: &Address) -> Result<Infallible, Trouble> {
+        let mouth = Arc::clone(&self.mouth);
+        let listener: Listener = Arc::new(move |push: PushInfo| {
+            mouth.hear(push);
+            Ok::<(), SendError>(())
+        });
+        let link = self.dialer.master(address, Some(listener)).await.map_err(|error| error.trouble)?;
+        let mut commands = link.commands.clone();
+        match timeout(STEP_TIMEOUT, commands.subscribe(self.mouth.channels.names())).await {
+            Ok(subscribed) => subscribed.map_err(|error| Trouble::Refuses(error.to_string()))?,
+            Err(_) => return Err(Trouble::Silent { step: "subscription", limit: STEP_TIMEOUT }),
         }
-    }
-}
-
-async fn pass_on(mut stream: PubSubStream, channels: &Channels, outbox: &mut Outbox) {
-    while let Some(message) = stream.next().await {
-        if let Some(notice) = channels.read(&message) {
-            outbox.put(notice);
-        }
+        // Only now is nothing missed any more.
+        self.mouth.put(Notice::Rescan);
+        Err(watch_over(&link, &Doubts::default()).await)
     }
 }

@@ -10,26 +10,33 @@ use pintail_core::{
     SessionId, Slot, Status,
 };
 use pintail_store::{
-    Announcement, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, HeldSession, Login, LoginMode,
-    LoginOutcome, OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore, Registration, RoomChange,
-    RoomState, ServerRecord, SharedStore, Store, Version,
+    Announcement, Charge, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, HeartbeatOutcome, HeldSession,
+    Login, LoginMode, LoginOutcome, OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore,
+    Registration, RoomChange, RoomState, ServerRecord, SharedStore, Store, Verdict, Version,
 };
 use pintail_testkit::RedisServer;
 use tokio::time::Instant;
 
+use crate::foreign::raw;
+
 /// How long a condition may take to come true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Periods that never end within a test.
+/// Periods that never end within a test, and no probation.
 pub(crate) const LONG: Periods = Periods {
     lease_ttl: Duration::from_secs(600),
     recycle_after: Duration::from_secs(600),
+    reap_interval: Duration::ZERO,
+    accusation_ttl: Duration::from_secs(600),
+    probation_first: Duration::ZERO,
+    probation_max: Duration::ZERO,
+    falls_forgiven_after: Duration::from_secs(600),
     room_idle_ttl: Duration::from_secs(600),
     session_ttl: Duration::from_secs(600),
     game_record_ttl: Duration::from_secs(600),
 };
 
-pub(crate) fn ms(milliseconds: u64) -> Duration {
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
@@ -45,6 +52,12 @@ impl Fixture {
 
     pub(crate) fn redis() -> Self {
         Self { redis: Some(RedisServer::start()) }
+    }
+
+    /// How many addresses are listed for a kind, if the store keeps a list.
+    pub(crate) async fn list_length(&self, kind: Kind) -> Option<usize> {
+        let length = raw(self.redis.as_ref()?, &format!("LLEN Server:{kind}")).await;
+        Some(redis::FromRedisValue::from_redis_value(length).unwrap())
     }
 
     /// An empty store.
@@ -106,6 +119,13 @@ impl Server {
         Self::register(store, Announcement { capacity, ..announcement(Kind::Game, number) }).await
     }
 
+    /// A game server on a host of its own for each number.
+    pub(crate) async fn at_new_address(store: &dyn Store, number: u16) -> Self {
+        let [high, low] = number.to_be_bytes();
+        let endpoint = Endpoint::new(Ipv4Addr::new(10, 1, high, low), Kind::Game.default_port());
+        Self::register(store, Announcement { endpoint, ..announcement(Kind::Game, 0) }).await
+    }
+
     pub(crate) async fn register(store: &dyn Store, announcement: Announcement) -> Self {
         let Registration { slot, .. } = store.register(&announcement).await.unwrap();
         Self { slot, announcement }
@@ -116,7 +136,7 @@ impl Server {
     }
 
     pub(crate) fn heartbeat(&self, status: Status) -> Heartbeat {
-        Heartbeat { endpoint: self.announcement.endpoint, status, players: 0 }
+        Heartbeat { endpoint: self.announcement.endpoint, status, cause: String::new(), players: 0 }
     }
 
     /// Says, as a gateway, which connections it holds; gives those that are held no longer.
@@ -124,22 +144,73 @@ impl Server {
         store.hold_sessions(self.slot, self.incarnation(), sessions).await.unwrap()
     }
 
-    pub(crate) async fn beat(&self, store: &dyn Store, status: Status) -> pintail_store::HeartbeatOutcome {
+    pub(crate) async fn beat(&self, store: &dyn Store, status: Status) -> HeartbeatOutcome {
         store.heartbeat(self.slot, self.incarnation(), &self.heartbeat(status)).await.unwrap()
+    }
+
+    pub(crate) async fn report_players(&self, store: &dyn Store, players: u32) {
+        let beat = Heartbeat { players, ..self.heartbeat(Status::Smooth) };
+        store.heartbeat(self.slot, self.incarnation(), &beat).await.unwrap();
     }
 
     pub(crate) async fn stop(&self, store: &dyn Store) {
         store.deregister(self.slot, self.incarnation()).await.unwrap();
     }
 
-    /// Waits until its lease is gone and it is reaped.
-    pub(crate) async fn reaped(&self, store: &dyn Store) {
-        eventually("the server is reaped", async || store.reap().await.unwrap().contains(&self.slot).then_some(()))
+    /// Waits until its lease is gone and it is reaped, while the witness shows that the store can hear.
+    pub(crate) async fn reaped(&self, store: &dyn Store, witness: &Self) {
+        eventually("the server is reaped", async || witness.reaps(store).await.contains(&self.slot).then_some(()))
             .await;
+    }
+
+    /// Renews its own lease and looks for those that ran out.
+    pub(crate) async fn reaps(&self, store: &dyn Store) -> Vec<Slot> {
+        self.beat(store, Status::Smooth).await;
+        store.reap().await.unwrap()
+    }
+
+    /// A server that others are reaped beside.
+    pub(crate) async fn witness(store: &dyn Store) -> Self {
+        Self::start(store, Kind::Gateway, 200).await
+    }
+
+    /// What the registry shows of it.
+    pub(crate) async fn record(&self, store: &dyn Store) -> ServerRecord {
+        let found = servers(store, self.slot.kind).await.into_iter().find(|server| server.slot == self.slot);
+        found.expect("a slot that was taken stays")
+    }
+
+    /// Accuses it, as this observer.
+    pub(crate) async fn accused(&self, store: &dyn Store, observer: Slot, charge: Charge) -> Verdict {
+        store.accuse(self.slot, self.incarnation(), observer, charge).await.unwrap()
+    }
+
+    pub(crate) async fn absolved(&self, store: &dyn Store, observer: Slot) {
+        store.absolve(self.slot, self.incarnation(), observer).await.unwrap();
+    }
+
+    /// Another start of it.
+    pub(crate) fn restarted(&self) -> Announcement {
+        Announcement { incarnation: Incarnation::random(), ..self.announcement.clone() }
     }
 }
 
-/// The servers of a kind, of which none may be broken.
+/// A heartbeat's answer to a server that nobody asked to drain.
+pub(crate) fn renewed(games: u32) -> HeartbeatOutcome {
+    HeartbeatOutcome::Renewed { games, drain: false }
+}
+
+/// A gateway that observes.
+pub(crate) fn gateway(index: u32) -> Slot {
+    Slot::new(Kind::Gateway, index)
+}
+
+/// The servers of a kind that are live.
+pub(crate) async fn live_servers(store: &dyn Store, kind: Kind) -> Vec<ServerRecord> {
+    servers(store, kind).await.into_iter().filter(ServerRecord::is_live).collect()
+}
+
+/// The slots of a kind, used or not, of which none may be broken.
 pub(crate) async fn servers(store: &dyn Store, kind: Kind) -> Vec<ServerRecord> {
     store.scan(kind).await.unwrap().into_iter().collect::<Result<_, _>>().unwrap()
 }

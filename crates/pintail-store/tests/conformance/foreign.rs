@@ -1,11 +1,13 @@
 //! Servers that were written straight against the schema, and rubbish in the registry. Redis only.
 
-use pintail_core::{Kind, Slot, Status};
-use pintail_store::{Announcement, Games, Notice, Periods, PlaceOutcome, Registry, SlotOrigin};
+use pintail_core::{Incarnation, Kind, Slot, Status};
+use pintail_store::{
+    Announcement, Charge, DrainRequest, Games, Notice, Periods, PlaceOutcome, Registry, SlotOrigin, Verdict,
+};
 use pintail_testkit::RedisServer;
 use redis::{Client, Value};
 
-use crate::fixture::{LONG, announcement, eventually, ms, order, redis_store, servers};
+use crate::fixture::{LONG, Server, announcement, eventually, gateway, ms, order, redis_store, servers};
 use crate::mail::{next, subscribe};
 
 /// Runs raw commands, one a line, as another program would.
@@ -27,9 +29,9 @@ pub(crate) async fn raw(server: &RedisServer, commands: &str) -> Value {
 #[tokio::test]
 async fn a_foreign_server_is_found_and_left_alone() {
     let server = RedisServer::start();
-    let store = redis_store(&server, Periods { recycle_after: ms(0), ..LONG });
-    let own = announcement(Kind::Game, 1);
-    store.register(&own).await.unwrap();
+    let store = redis_store(&server, Periods { lease_ttl: ms(200), recycle_after: ms(0), ..LONG });
+    let witness = Server::witness(&store).await;
+    let own = Server::start(&store, Kind::Game, 1).await;
     let mut mail = subscribe(&store, None).await;
 
     raw(
@@ -42,14 +44,21 @@ async fn a_foreign_server_is_found_and_left_alone() {
     let foreign = Slot::new(Kind::Game, 1);
     assert_eq!(next(&mut mail).await, Notice::ServerOn(foreign));
     let found = servers(&store, Kind::Game).await;
-    assert_eq!(found[0].endpoint, own.endpoint, "its pushing to the front moved nobody");
+    assert_eq!(found[0].endpoint, own.announcement.endpoint, "its pushing to the front moved nobody");
     let record = &found[1];
     assert_eq!((record.slot, record.endpoint.to_string().as_str()), (foreign, "10.9.9.9:5557"));
     assert_eq!((record.status, record.games, record.incarnation), (Status::Smooth, 4, None));
     assert!(record.is_foreign() && record.is_live());
+    assert_eq!(store.ask_to_drain(foreign).await.unwrap(), DrainRequest::Foreign);
+    let verdict = store.accuse(foreign, Incarnation::random(), gateway(0), Charge::Refused).await.unwrap();
+    assert_eq!(verdict, Verdict::Elsewhere, "nobody knows its incarnation");
 
-    assert!(store.reap().await.unwrap().is_empty(), "it has no lease to lose");
+    let reaped =
+        eventually("someone is reaped", async || Some(witness.reaps(&store).await).filter(|reaped| !reaped.is_empty()));
+    assert_eq!(reaped.await, [own.slot], "it has no lease to lose");
     let newcomer = store.register(&announcement(Kind::Game, 2)).await.unwrap();
+    assert_eq!((newcomer.slot, newcomer.origin), (own.slot, SlotOrigin::Recycled));
+    let newcomer = store.register(&announcement(Kind::Game, 3)).await.unwrap();
     assert_eq!((newcomer.slot.index, newcomer.origin), (2, SlotOrigin::New));
 }
 
@@ -70,18 +79,22 @@ async fn a_foreign_server_is_never_given_a_game() {
 #[tokio::test]
 async fn the_slot_of_a_foreign_server_is_recycled_once_it_stays_unused() {
     let server = RedisServer::start();
-    let store = redis_store(&server, Periods { recycle_after: ms(300), ..LONG });
+    let store = redis_store(&server, Periods { lease_ttl: ms(200), recycle_after: ms(400), ..LONG });
+    let witness = Server::witness(&store).await;
     raw(&server, "RPUSH Server:Game 10.9.9.9\nHSET Server:Game:0 address 10.9.9.9 status 0 games 0").await;
-    store.reap().await.unwrap();
+    let stamped = async || {
+        witness.reaps(&store).await;
+        raw(&server, "HEXISTS Server:Game:0 unused_since").await == Value::Int(1)
+    };
+    eventually("it is noted", async || stamped().await.then_some(())).await;
     raw(&server, "HSET Server:Game:0 status 1").await;
-    tokio::time::sleep(ms(400)).await;
-    store.reap().await.unwrap();
+    eventually("the note is taken away", async || (!stamped().await).then_some(())).await;
     raw(&server, "HSET Server:Game:0 status 0").await;
     let first = store.register(&announcement(Kind::Game, 1)).await.unwrap();
     assert_eq!(first.origin, SlotOrigin::New, "it was in use a moment ago");
     let mut number = 10;
     let recycled = eventually("the slot is recycled", async || {
-        store.reap().await.unwrap();
+        witness.reaps(&store).await;
         number += 1;
         let newcomer = store.register(&announcement(Kind::Game, number)).await.unwrap();
         (newcomer.origin == SlotOrigin::Recycled).then_some(newcomer.slot)
@@ -145,7 +158,8 @@ async fn servers_are_found_even_if_someone_emptied_the_list() {
 #[tokio::test]
 async fn broken_entries_are_told_apart_and_spoil_no_other() {
     let server = RedisServer::start();
-    let store = redis_store(&server, LONG);
+    let store = redis_store(&server, Periods { lease_ttl: ms(200), ..LONG });
+    let witness = Server::witness(&store).await;
     let own = Announcement { capacity: 1, ..announcement(Kind::Game, 1) };
     raw(
         &server,
@@ -173,7 +187,7 @@ async fn broken_entries_are_told_apart_and_spoil_no_other() {
         ]
     );
     assert_eq!(scan.iter().flatten().map(|record| record.slot).collect::<Vec<_>>(), [slot]);
-    assert!(store.reap().await.unwrap().is_empty());
+    eventually("it is reaped", async || (witness.reaps(&store).await == [slot]).then_some(())).await;
 }
 
 #[tokio::test]

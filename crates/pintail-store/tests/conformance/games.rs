@@ -1,9 +1,9 @@
 //! What becomes of a game.
 
 use pintail_core::{Durability, Epoch, Incarnation, Kind, Status};
-use pintail_store::{EndReason, GameOrder, GameRecord, HeartbeatOutcome, Owner, Periods, RestoreOutcome};
+use pintail_store::{EndReason, GameOrder, GameRecord, Owner, Periods, RestoreOutcome};
 
-use crate::fixture::{Fixture, LONG, Player, Server, eventually, finished, game_counts, ms, order, placed};
+use crate::fixture::{Fixture, LONG, Player, Server, eventually, finished, game_counts, ms, order, placed, renewed};
 use crate::on_both_stores;
 
 on_both_stores!(
@@ -47,7 +47,7 @@ async fn an_end_counts_down_once(fixture: &Fixture) {
         assert!(store.end_game(order(1).id, owner, &finished()).await.unwrap());
         assert_eq!(game_counts(&*store).await, [2]);
     }
-    assert_eq!(server.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Renewed { games: 2 });
+    assert_eq!(server.beat(&*store, Status::Smooth).await, renewed(2));
 }
 
 async fn only_the_owner_ends_a_game(fixture: &Fixture) {
@@ -103,8 +103,9 @@ async fn games_and_sessions_of_a_lost_server_are_swept(fixture: &Fixture) {
     assert_eq!(store.sweep_orphans(100).await.unwrap(), 0);
     server.beat(&*store, Status::Smooth).await;
     gateway.beat(&*store, Status::Smooth).await;
+    let witness = Server::witness(&*store).await;
     eventually("both are reaped and swept", async || {
-        store.reap().await.unwrap();
+        witness.reaps(&*store).await;
         store.sweep_orphans(100).await.unwrap();
         let swept = store.sessions_away(0, 10).await.unwrap() == [player.id()]
             && store.unsettled_games(0, 10).await.unwrap() == [order(1).id];

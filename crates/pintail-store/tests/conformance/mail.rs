@@ -27,6 +27,7 @@ pub(crate) async fn subscribe(store: &dyn Store, mailbox: Option<Slot>) -> Subsc
 
 async fn servers_that_come_and_go_are_announced(fixture: &Fixture) {
     let store = fixture.store(Periods { lease_ttl: ms(300), ..LONG });
+    let witness = Server::witness(&*store).await;
     let mut mail = subscribe(&*store, None).await;
     let server = Server::start(&*store, Kind::Game, 1).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOn(server.slot));
@@ -37,7 +38,7 @@ async fn servers_that_come_and_go_are_announced(fixture: &Fixture) {
     let server = Server::start(&*store, Kind::Game, 1).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOn(server.slot), "and nothing for a second stop");
     server.beat(&*store, Status::Smooth).await;
-    server.reaped(&*store).await;
+    server.reaped(&*store, &witness).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOff(server.slot), "and nothing for a heartbeat");
     server.beat(&*store, Status::Smooth).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOn(server.slot));

@@ -4,16 +4,21 @@
 //! `redis-server` of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod drain;
+mod falls;
 mod fixture;
 mod foreign;
 mod games;
+mod lost_leases;
 mod mail;
 mod outages;
 mod placement;
+mod reaping;
 mod registry;
 mod rooms;
 mod schema;
 mod sessions;
+mod suspicion;
 
 /// Runs each of the cases against both stores.
 macro_rules! on_both_stores {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use pintail_core::limits::CAUSE_CHARACTERS_MAX;
 use pintail_core::{Endpoint, GameType, Incarnation, Kind, Slot, Status};
 use pintail_store::{Announcement, Heartbeat, HeartbeatOutcome, Periods, SlotOrigin, Store};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::fixture::{Fixture, LONG, Server, announcement, eventually, game_counts, ms, order, placed, servers};
+use crate::fixture::{
+    Fixture, LONG, Server, announcement, eventually, game_counts, live_servers, ms, order, placed, renewed, servers,
+};
 use crate::on_both_stores;
 
 on_both_stores!(
@@ -20,9 +23,6 @@ on_both_stores!(
     a_slot_whose_server_was_not_reaped_is_not_recycled,
     a_heartbeat_tells_a_server_what_became_of_its_slot,
     a_late_heartbeat_does_not_bring_a_stopped_server_back,
-    reaping_takes_those_without_a_lease_and_takes_them_once,
-    a_draining_server_that_dies_is_reaped_too,
-    a_reaped_server_that_was_only_held_up_comes_back,
 );
 
 async fn servers_that_register_at_once_get_slots_of_their_own(fixture: &Fixture) {
@@ -49,20 +49,26 @@ async fn a_scan_shows_what_was_announced(fixture: &Fixture) {
     let first = Server::register(&*store, announced.clone()).await;
     let second = Server::start(&*store, Kind::Game, 2).await;
     let third = Server::start(&*store, Kind::Game, 3).await;
-    let beat = Heartbeat { players: 7, ..second.heartbeat(Status::Congested) };
+    let beat = Heartbeat { players: 7, cause: "cpu 97 %\x1b".repeat(100), ..second.heartbeat(Status::Congested) };
     store.heartbeat(second.slot, second.incarnation(), &beat).await.unwrap();
     third.beat(&*store, Status::Unused).await;
 
     let found = servers(&*store, Kind::Game).await;
-    assert_eq!(found.iter().map(|server| server.slot).collect::<Vec<_>>(), [first.slot, second.slot]);
+    assert_eq!(found.iter().map(|server| server.slot).collect::<Vec<_>>(), [first.slot, second.slot, third.slot]);
     let server = &found[0];
     assert_eq!((server.endpoint, server.incarnation), (announced.endpoint, Some(announced.incarnation)));
     assert_eq!((server.status, server.games, server.players, server.capacity), (Status::Smooth, 0, 0, 100));
     assert_eq!((&server.game_types, server.version.as_str()), (&announced.game_types, "1.2.3"));
     assert_eq!((server.admin_port, server.http_port), (Some(9000), Some(8080)));
     assert!(server.lease && server.is_live() && !server.is_foreign());
-    assert!(server.started_at > 1_700_000_000_000, "milliseconds since 1970");
+    assert!(server.age_ms < 20_000, "{} ms", server.age_ms);
+    assert_eq!((server.cause.as_str(), server.falls, server.probation_ms, server.drain), ("", 0, 0, false));
+    assert_eq!((server.accusers.len(), server.unused_ms), (0, None));
     assert_eq!((found[1].status, found[1].players), (Status::Congested, 7));
+    assert!(found[1].cause.starts_with(r"cpu 97 %\u{1b}cpu 97 %\u{1b}"), "in one line: {}", found[1].cause);
+    assert_eq!(found[1].cause.matches("cpu").count(), 14, "{CAUSE_CHARACTERS_MAX} characters of it");
+    assert_eq!((found[2].status, found[2].unused_ms), (Status::Unused, None), "somebody holds it");
+    assert!(found[2].is_live());
     assert!(servers(&*store, Kind::Lobby).await.is_empty());
 }
 
@@ -128,17 +134,18 @@ async fn a_slot_is_recycled_after_the_recycle_time_and_not_before(fixture: &Fixt
     first.stop(&*store).await;
     assert_eq!(recycled(&*store).await, first.slot, "the first that is free");
     assert!(stopped_at.elapsed() >= ms(400));
-    assert_eq!(servers(&*store, Kind::Game).await[0].slot, second.slot, "the other was left alone");
+    assert_eq!(live_servers(&*store, Kind::Game).await[0].slot, second.slot, "the other was left alone");
 }
 
 async fn a_slot_whose_server_was_not_reaped_is_not_recycled(fixture: &Fixture) {
-    let store = fixture.store(Periods { lease_ttl: ms(50), recycle_after: ms(50), ..LONG });
+    let store = fixture.store(Periods { lease_ttl: ms(200), recycle_after: ms(50), ..LONG });
+    let witness = Server::witness(&*store).await;
     let lost = Server::start(&*store, Kind::Lobby, 1).await;
     eventually("the lease is gone", async || (!servers(&*store, Kind::Lobby).await[0].lease).then_some(())).await;
     tokio::time::sleep(ms(100)).await;
     let other = Server::start(&*store, Kind::Lobby, 2).await;
     assert_ne!(other.slot, lost.slot);
-    lost.reaped(&*store).await;
+    lost.reaped(&*store, &witness).await;
     tokio::time::sleep(ms(100)).await;
     let third = store.register(&announcement(Kind::Lobby, 3)).await.unwrap();
     assert_eq!((third.slot, third.origin), (lost.slot, SlotOrigin::Recycled));
@@ -147,9 +154,9 @@ async fn a_slot_whose_server_was_not_reaped_is_not_recycled(fixture: &Fixture) {
 async fn a_heartbeat_tells_a_server_what_became_of_its_slot(fixture: &Fixture) {
     let store = fixture.store(Periods { recycle_after: ms(0), ..LONG });
     let server = Server::game(&*store, 1, 10).await;
-    assert_eq!(server.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Renewed { games: 0 });
+    assert_eq!(server.beat(&*store, Status::Smooth).await, renewed(0));
     placed(&*store, &order(1)).await;
-    assert_eq!(server.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Renewed { games: 1 });
+    assert_eq!(server.beat(&*store, Status::Smooth).await, renewed(1));
 
     let nowhere = Server { slot: Slot::new(Kind::Game, 9), announcement: server.announcement.clone() };
     assert_eq!(nowhere.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Lost);
@@ -162,7 +169,7 @@ async fn a_heartbeat_tells_a_server_what_became_of_its_slot(fixture: &Fixture) {
     let other = Server::start(&*store, Kind::Game, 2).await;
     assert_eq!(other.slot, newer.slot);
     assert_eq!(newer.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Lost, "another server has it");
-    assert_eq!(other.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Renewed { games: 0 });
+    assert_eq!(other.beat(&*store, Status::Smooth).await, renewed(0));
 }
 
 async fn a_late_heartbeat_does_not_bring_a_stopped_server_back(fixture: &Fixture) {
@@ -171,46 +178,7 @@ async fn a_late_heartbeat_does_not_bring_a_stopped_server_back(fixture: &Fixture
     server.stop(&*store).await;
     server.stop(&*store).await;
     assert_eq!(server.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Lost);
-    assert!(servers(&*store, Kind::Game).await.is_empty());
-}
-
-async fn reaping_takes_those_without_a_lease_and_takes_them_once(fixture: &Fixture) {
-    let store = fixture.store(Periods { lease_ttl: ms(500), ..LONG });
-    let lost = Server::start(&*store, Kind::Gateway, 1).await;
-    let alive = Server::start(&*store, Kind::Gateway, 2).await;
-    let reaped = eventually("the lost server is reaped", async || {
-        alive.beat(&*store, Status::Smooth).await;
-        Some(store.reap().await.unwrap()).filter(|reaped| !reaped.is_empty())
-    })
-    .await;
-    assert_eq!(reaped, [lost.slot]);
-    alive.beat(&*store, Status::Smooth).await;
-    assert!(store.reap().await.unwrap().is_empty());
-    assert_eq!(servers(&*store, Kind::Gateway).await[0].slot, alive.slot);
-}
-
-async fn a_draining_server_that_dies_is_reaped_too(fixture: &Fixture) {
-    let store = fixture.store(Periods { lease_ttl: ms(300), ..LONG });
-    let server = Server::game(&*store, 1, 10).await;
-    placed(&*store, &order(1)).await;
-    server.beat(&*store, Status::Unused).await;
-    assert_eq!(store.sweep_orphans(100).await.unwrap(), 0, "it still runs its game");
-    server.reaped(&*store).await;
-    assert_eq!(store.sweep_orphans(100).await.unwrap(), 1);
-}
-
-async fn a_reaped_server_that_was_only_held_up_comes_back(fixture: &Fixture) {
-    let store = fixture.store(Periods { lease_ttl: ms(300), ..LONG });
-    let server = Server::game(&*store, 1, 10).await;
-    placed(&*store, &order(1)).await;
-    server.reaped(&*store).await;
-    assert!(servers(&*store, Kind::Game).await.is_empty());
-
-    assert_eq!(server.beat(&*store, Status::Smooth).await, HeartbeatOutcome::Renewed { games: 1 });
-    assert_eq!(store.sweep_orphans(100).await.unwrap(), 0, "what it hosts is its own again");
-    server.beat(&*store, Status::Smooth).await;
-    assert_eq!(placed(&*store, &order(2)).await.slot, server.slot, "it is given games again");
-    assert_eq!(game_counts(&*store).await, [2]);
-    server.reaped(&*store).await;
-    assert_eq!(store.sweep_orphans(100).await.unwrap(), 2, "it can be lost again");
+    let record = server.record(&*store).await;
+    assert!(!record.is_live() && !record.is_foreign() && record.unused_ms.is_some());
+    assert_eq!((record.status, record.cause.as_str(), record.falls), (Status::Unused, "stopped", 0));
 }

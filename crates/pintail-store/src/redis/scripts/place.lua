@@ -6,7 +6,8 @@
 --
 -- The ranking is kept by every script that changes a server, so its first entry is the one with the smallest share of
 -- its capacity in use. Only a lease can end without a script: such entries are removed here and come back with the
--- server's next heartbeat. So a placement costs O(log n) on average.
+-- server's next heartbeat, as does a server whose probation or whose last accusation has ended. So a placement costs
+-- O(log n) on average.
 
 local id, game_type = ARGV[2], ARGV[3]
 local ranking = key('Placement', game_type)
@@ -19,13 +20,13 @@ elseif known.slot ~= '' then
 end
 
 local function takes(slot)
-  local server = foreign_fields(key(slot), 'status', 'incarnation', 'types', 'capacity')
-  if not server or server.status ~= '1' or server.incarnation == '' or not has_lease(slot, server.incarnation) then
+  local server = candidate(slot)
+  if not server or not has_lease(slot, server.incarnation) then
     return nil
   end
   local games = redis.call('SCARD', hosted_games(slot, server.incarnation))
   local hosts_type = string.find(',' .. server.types .. ',', ',' .. game_type .. ',', 1, true)
-  return hosts_type and games < (tonumber(server.capacity) or 0) and server.incarnation
+  return hosts_type and is_open(slot, server, games) and server.incarnation
 end
 
 while true do

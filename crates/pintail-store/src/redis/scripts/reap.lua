@@ -1,20 +1,22 @@
 -- Looks after a slot that nobody seems to hold.
 --
 -- KEYS[1]  the slot's hash
--- ARGV     2 slot
+-- ARGV     2 slot, 3 lease TTL (ms)
 -- Returns  1 if its server lost its lease and was switched off by this call, else 0
 --
 -- A foreign server has no lease, and so is never switched off. Once it has set itself unused, the time is noted, from
 -- which on its slot may be recycled; if it is in use again, the note is taken away.
 
-local hash, slot = KEYS[1], ARGV[2]
+local hash, slot, lease_ttl = KEYS[1], ARGV[2], tonumber(ARGV[3])
+local now = now_ms()
 local server = foreign_fields(hash, 'status', 'incarnation', 'unused_since')
-if not server then
+-- Whoever calls may have been held up together with the store since it was allowed to.
+if not server or not leases_count(now, lease_ttl) then
   return 0
 end
 if server.incarnation == '' then
   if server.status == '0' and server.unused_since == '' then
-    redis.call('HSET', hash, 'unused_since', integer(now_ms()))
+    redis.call('HSET', hash, 'unused_since', integer(now))
   elseif server.status ~= '0' and server.unused_since ~= '' then
     redis.call('HDEL', hash, 'unused_since')
   end
@@ -23,5 +25,5 @@ end
 if server.unused_since ~= '' or has_lease(slot, server.incarnation) then
   return 0
 end
-switch_off(slot, server.incarnation)
+declare_dead(slot, server.incarnation, 'its lease ran out')
 return 1

@@ -3,7 +3,7 @@
 -- KEYS[1]  the list of the kind, Server:<Kind>
 -- ARGV     2 kind, 3 its default port, 4 how many missing hashes end the search, 5 the most slots of a kind,
 --          6 recycle time (ms), 7 lease TTL (ms), 8 address, 9 port, 10 incarnation, 11 types,
---          then further fields of the hash as name, value, …
+--          12 to 14 the periods of `readmit`, then further fields of the hash as name, value, …
 -- Returns  { index, 'new' | 'restarted' | 'recycled' }
 --
 -- The hashes are the truth and the list only says how far to look: others may push to either of its ends.
@@ -54,8 +54,13 @@ if not index then
 end
 
 local slot = 'Server:' .. kind .. ':' .. index
-local before = fields(key(slot), 'address', 'incarnation', 'types')
+local before = fields(key(slot), 'address', 'incarnation', 'types', 'unused_since', 'falls', 'probation_until',
+  'forgiven_at')
 if before.incarnation ~= '' and before.incarnation ~= incarnation then
+  if before.unused_since == '' then
+    -- It died, and is back before anyone noticed.
+    before.falls, before.probation_until, before.forgiven_at = integer((tonumber(before.falls) or 0) + 1), '', ''
+  end
   orphan(slot, before.incarnation)
 end
 unrank(slot, before.types)
@@ -67,10 +72,16 @@ if before.address ~= address or not redis.call('LPOS', list, address) then
   redis.call('RPUSH', list, address)
 end
 
-redis.call('DEL', key(slot))
+redis.call('DEL', key(slot), accusers(slot))
 redis.call('HSET', key(slot), 'address', address, 'port', port, 'status', '1', 'games', '0', 'players', '0',
-  'incarnation', incarnation, 'types', types, 'started_at', integer(now), unpack(ARGV, 12))
+  'incarnation', incarnation, 'types', types, 'started_at', integer(now), unpack(ARGV, 15))
 redis.call('SET', key(slot, 'lease'), incarnation, 'PX', lease_ttl)
+feel_pulse(now, tonumber(lease_ttl))
+if taken and before.falls ~= '' then
+  redis.call('HSET', key(slot), 'falls', before.falls, 'probation_until', before.probation_until,
+    'forgiven_at', before.forgiven_at)
+  readmit(slot, now, 12)
+end
 unorphan(slot, incarnation)
 rank(slot)
 announce('ServerOn', slot)

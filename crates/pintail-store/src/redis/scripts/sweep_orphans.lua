@@ -31,6 +31,7 @@ local function sweep(slot, incarnation)
     leave(id, slot, incarnation, session_ttl)
     swept = swept + 1
   end
+  rank(slot)
   return redis.call('EXISTS', games, sessions) == 0
 end
 

@@ -1,0 +1,11 @@
+//! Every way to reach Redis, and every way in which it fails: real servers, sentinels and sockets.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod comeback;
+mod half_open;
+mod logins;
+mod outages;
+mod sentinels;
+mod slow;
+mod support;
+mod tls;
