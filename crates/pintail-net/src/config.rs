@@ -1,8 +1,9 @@
 //! The settings that all kinds of servers have, and what stops one from starting.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use pintail_core::ClusterSecret;
+use pintail_core::{ClusterSecret, limits};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -24,6 +25,42 @@ pub struct ServerConfig {
     pub admin: Option<SocketAddr>,
     /// Pintail's version, for the registry.
     pub version: String,
+    /// How quickly it notices what happens to others.
+    pub timing: Timing,
+}
+
+/// The periods and limits by which servers watch each other. Every server of a cluster should have the same. What the
+/// store goes by (a lease's life, when a slot is recycled) is in [`Periods`](pintail_store::Periods).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How often a link says that it is alive.
+    pub heartbeat: Duration,
+    /// How long a server may be silent on its link before a gateway suspects it.
+    pub suspect_after: Duration,
+    /// How long it must be silent to count as gone, if another observer agrees or its lease has run out.
+    pub down_after: Duration,
+    /// How long a link may be silent before it is closed.
+    pub link_silence_max: Duration,
+    /// How often a lease is renewed.
+    pub lease_renewal: Duration,
+    /// A lease's life without renewal: what the store was told ([`Periods::lease_ttl`](pintail_store::Periods)).
+    pub lease_ttl: Duration,
+    /// How often a gateway scans the registry, whether anything was announced or not.
+    pub scan_period: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: limits::LINK_HEARTBEAT,
+            suspect_after: limits::SUSPECT_AFTER,
+            down_after: limits::DOWN_AFTER,
+            link_silence_max: limits::LINK_SILENCE_MAX,
+            lease_renewal: limits::LEASE_RENEWAL,
+            lease_ttl: limits::LEASE_TTL,
+            scan_period: limits::SCAN_PERIOD,
+        }
+    }
 }
 
 /// A port that can't be listened on.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pintail_core::limits::{HANDSHAKE_TIMEOUT, LINK_FRAME_BYTES_MAX, LINK_OUTBOX_BYTES_MAX, LINK_SILENCE_MAX};
+use pintail_core::limits::{HANDSHAKE_TIMEOUT, LINK_FRAME_BYTES_MAX, LINK_OUTBOX_BYTES_MAX};
 use pintail_core::{ClusterSecret, Slot};
 use pintail_wire::Frame;
 use pintail_wire::kind::link as kind;
@@ -96,10 +96,12 @@ impl LinkListener {
     }
 
     /// Accepts links until `stop`; then says goodbye on each, sends what is queued, and returns when all are closed.
-    /// While this server has no identity yet, greetings wait for it.
+    /// While this server has no identity yet, greetings wait for it. A link whose gateway says nothing for `silence_max`
+    /// is closed; a gateway that lives says each heartbeat that it does.
     pub async fn serve(
         self,
         secret: ClusterSecret,
+        silence_max: Duration,
         identity: watch::Receiver<Option<Identity>>,
         events: mpsc::Sender<LinkEvent>,
         stop: CancellationToken,
@@ -108,6 +110,7 @@ impl LinkListener {
         let shared = Arc::new(Shared {
             refusals: Mutex::default(),
             secret,
+            silence_max,
             identity,
             events,
             stop: stop.clone(),
@@ -152,6 +155,7 @@ struct Refusals {
 struct Shared {
     refusals: Mutex<Refusals>,
     secret: ClusterSecret,
+    silence_max: Duration,
     identity: watch::Receiver<Option<Identity>>,
     events: mpsc::Sender<LinkEvent>,
     stop: CancellationToken,
@@ -223,7 +227,7 @@ impl Shared {
                     let _ = outbox.push(kind::SERVER_GOODBYE, &[]);
                     return "this server stops";
                 }
-                received = timeout(LINK_SILENCE_MAX, next_batch(connection, outbox)) => received,
+                received = timeout(self.silence_max, next_batch(connection, outbox)) => received,
             };
             match received {
                 Err(_) => return "the gateway is silent",
@@ -260,6 +264,7 @@ async fn next_batch(connection: &mut TcpConnection, outbox: &Outbox) -> Result<V
 
 #[cfg(test)]
 mod tests {
+    use pintail_core::limits::LINK_SILENCE_MAX;
     use pintail_core::{Endpoint, Incarnation, Kind};
 
     use super::*;
@@ -278,7 +283,7 @@ mod tests {
         let (identity_tx, identity) = watch::channel(None);
         let (events, mut heard) = mpsc::channel(16);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(listener.serve(secret.clone(), identity, events, stop.clone()));
+        let serving = tokio::spawn(listener.serve(secret.clone(), LINK_SILENCE_MAX, identity, events, stop.clone()));
         let gateway = who(Kind::Gateway);
         let dialled = dial(endpoint, &secret, &gateway, (server.slot, Some(server.incarnation)));
         tokio::pin!(dialled);

@@ -1,4 +1,6 @@
-//! `/healthz`, `/readyz` and `/metrics`, for operators and load balancers.
+//! `/healthz`, `/readyz`, `/metrics` and `/events`, for operators and load balancers.
+
+mod events;
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -17,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use pintail_core::limits::HANDSHAKE_TIMEOUT;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -26,12 +29,17 @@ use tracing::{debug, warn};
 
 use crate::config::{self, BindError};
 use crate::connection::CLOSE_TIMEOUT;
+use crate::events::Events;
 
 /// How many connections the admin port has at once; it is for a few programs.
 const CONNECTIONS_MAX: usize = 64;
 
 /// How long accepting pauses when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long what was sent may stay unacknowledged before the kernel gives a connection up: whoever reads the events and
+/// stops reading must not keep a place for ever.
+const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the admin port tells.
 #[derive(Debug, Clone)]
@@ -40,6 +48,16 @@ pub struct AdminState {
     pub ready: Arc<AtomicBool>,
     /// The server's metrics: `/metrics`.
     pub metrics: Arc<Registry>,
+    /// What happens to the servers: `/events`.
+    pub events: Events,
+}
+
+/// What the answers to requests are made from.
+struct Shared {
+    state: AdminState,
+    stop: CancellationToken,
+    /// A place for each who reads events.
+    readers: Arc<Semaphore>,
 }
 
 /// The admin port.
@@ -68,7 +86,8 @@ impl Admin {
     /// Serves until `stop`, and then at most [`CLOSE_TIMEOUT`] longer: whoever keeps a request open must not keep the
     /// server from stopping.
     pub async fn serve(self, state: AdminState, stop: CancellationToken) {
-        let service = TowerToHyperService::new(routes(state));
+        let readers = Arc::new(Semaphore::new(events::READERS_MAX));
+        let service = TowerToHyperService::new(routes(Shared { state, stop: stop.clone(), readers }));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let connections = TaskTracker::new();
         loop {
@@ -101,6 +120,9 @@ impl Admin {
 
 /// Answers the requests of one connection. One that takes its time over a request's head is closed.
 async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop: CancellationToken) {
+    if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT)) {
+        return debug!(%error, "a connection to the admin port does not take its options");
+    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT)
@@ -121,25 +143,26 @@ async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop:
     }
 }
 
-fn routes(state: AdminState) -> Router {
+fn routes(shared: Shared) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(state)
+        .route("/events", get(events::events))
+        .with_state(Arc::new(shared))
 }
 
-async fn readyz(State(state): State<AdminState>) -> impl IntoResponse {
-    if state.ready.load(Ordering::Relaxed) {
+async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    if shared.state.ready.load(Ordering::Relaxed) {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
     }
 }
 
-async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
+async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = String::new();
-    match encode(&mut text, &state.metrics) {
+    match encode(&mut text, &shared.state.metrics) {
         Ok(()) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text)
@@ -153,15 +176,17 @@ async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use pintail_core::{Kind, Slot};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::events::EventKind;
 
     #[tokio::test]
     async fn it_answers_closes_who_dawdles_and_stops_while_requests_are_open() {
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = admin.local_addr().unwrap();
-        let state = AdminState { ready: Arc::default(), metrics: Arc::default() };
+        let state = AdminState { ready: Arc::default(), metrics: Arc::default(), events: Events::default() };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(admin.serve(state.clone(), stop.clone()));
         let ask = async |path: &str| {
@@ -183,9 +208,28 @@ mod tests {
         let mut answer = Vec::new();
         timeout(HANDSHAKE_TIMEOUT * 4, dawdler.read_to_end(&mut answer)).await.unwrap().unwrap();
 
+        // As many read the events as may; one more is turned away, and the other pages still answer.
+        let mut readers = Vec::new();
+        for _ in 0..events::READERS_MAX {
+            let mut reader = TcpStream::connect(address).await.unwrap();
+            reader.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut head = [0; 15];
+            reader.read_exact(&mut head).await.unwrap();
+            assert_eq!(&head, b"HTTP/1.1 200 OK");
+            readers.push(reader);
+        }
+        assert!(ask("/events").await.starts_with("HTTP/1.1 503"));
+        assert!(ask("/healthz").await.starts_with("HTTP/1.1 200"));
+        state.events.publish(EventKind::On, Slot::new(Kind::Game, 3), "");
+
         let mut open = TcpStream::connect(address).await.unwrap();
         open.write_all(b"GET / HT").await.unwrap();
         stop.cancel();
         timeout(CLOSE_TIMEOUT * 10, serving).await.unwrap().unwrap();
+        for mut reader in readers {
+            let mut rest = String::new();
+            reader.read_to_string(&mut rest).await.unwrap();
+            assert!(rest.contains(r#""server":"Server:Game:3""#) && rest.ends_with("0\r\n\r\n"), "{rest}");
+        }
     }
 }
