@@ -29,6 +29,10 @@ const PING_BYTES_MAX: usize = 64;
 /// first may follow a frame closely, so it takes at least [`CLIENT_IDLE_TIMEOUT`] and at most half as long again.
 const IDLE_CHECK: Duration = CLIENT_IDLE_TIMEOUT.checked_div(2).expect("two is not zero");
 
+/// How long a login waits for its turn at the store. Clients wait [`HANDSHAKE_TIMEOUT`] for an answer: whoever has to
+/// be refused must hear it before, and no work goes into logins whose clients have given up.
+const LOGIN_TURN_MAX: Duration = HANDSHAKE_TIMEOUT.checked_div(2).expect("two is not zero");
+
 /// How long to wait before telling the store again that a session is away.
 const DEPARTURE_BACKOFF: BackoffPolicy =
     BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5) };
@@ -175,7 +179,7 @@ async fn log_in(
         }
     };
     let resumed = !login.resume_token.is_empty();
-    let admitted = match timeout(HANDSHAKE_TIMEOUT, gateway.logins.acquire()).await {
+    let admitted = match timeout(LOGIN_TURN_MAX, gateway.logins.acquire()).await {
         Ok(_turn) => admit(gateway, login, outbox).await,
         Err(_) => Err(Refusal::later(ErrorCode::Unavailable, "too many players log in here at the moment")),
     };

@@ -6,23 +6,33 @@
 //! | --- | --- |
 //! | [`server`] | puts the parts together: bind, run, stop |
 //! | `registry` | follows the registry: which servers to link to |
+//! | `observer` | how the servers look from here: what it does about the silent and the gone |
+//! | `accuser` | tells the store whom this gateway suspects |
+//! | `condition` | what the gateway says of itself: load, drain |
 //! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
+//! | `door` | lets clients in while there are file descriptors for them |
 //! | `client` | one client's connection: log in, then frame by frame |
 //! | `strangers` | connections that have not said who they are, of which there may be so many |
 //! | `sessions` | who is connected here, and over which link each one plays |
-//! | `links` | the links to lobby and game servers: one task each |
+//! | `links` | the open links to lobby and game servers |
+//! | `link_task` | one link, from the first dial to the last goodbye |
 //! | `lobby` | lobby requests: forwarded, sent again through another lobby if need be, answered in time |
 //! | `requests` | the table of unanswered lobby requests, without IO |
 //! | `games` | attaching sessions to games |
 //! | `transport` | TCP and WebSocket as one |
 //! | `metrics` | what is counted |
 
+mod accuser;
 mod client;
+mod condition;
+mod door;
 mod games;
+mod link_task;
 mod links;
 mod listen;
 mod lobby;
 mod metrics;
+mod observer;
 mod registry;
 mod requests;
 pub mod server;

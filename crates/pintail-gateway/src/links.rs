@@ -1,35 +1,20 @@
-//! The links to lobby and game servers: one task each, from the first dial to the last goodbye.
+//! The links to lobby and game servers: which are open, and who owns the tasks that keep them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pintail_core::limits::{LINK_HEARTBEAT, LINK_OUTBOX_BYTES_MAX, LINK_SILENCE_MAX};
-use pintail_core::{Incarnation, Kind, SessionId, Slot};
-use pintail_engine::backoff::{Backoff, BackoffPolicy};
+use pintail_core::limits::LINK_OUTBOX_BYTES_MAX;
+use pintail_core::{Health, Incarnation, Kind, SessionId, Slot};
 use pintail_engine::directory::{LinkCommand, Peer};
-use pintail_net::dial::dial;
-use pintail_net::{DialError, Identity, Outbox, TcpConnection};
-use pintail_wire::deliver::Deliver;
-use pintail_wire::kind::{client as client_kind, link as kind};
-use pintail_wire::{Frame, Malformed};
+use pintail_net::{Identity, Outbox};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
 
+use crate::link_task::LinkTask;
 use crate::server::Gateway;
-
-/// Waits between attempts to reach a server of ours.
-const DIAL_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(2) };
-
-/// Waits between attempts to greet someone who is no server of ours: it will hardly become one soon.
-const FOREIGN_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_secs(2), max: Duration::from_secs(60) };
-
-/// How long a link must have lived for the next dial to come at once.
-const LINK_LIFE_MIN: Duration = Duration::from_secs(3);
 
 /// An open link.
 #[derive(Debug)]
@@ -39,55 +24,134 @@ pub(crate) struct Link {
     pub(crate) slot: Slot,
     pub(crate) incarnation: Incarnation,
     pub(crate) outbox: Arc<Outbox>,
+    /// The server as the registry shows it: without an incarnation if it is foreign.
+    peer: Peer,
+    /// When the server was last heard, in nanoseconds since the gateway started.
+    heard: AtomicU64,
+    /// The server is down: the link is to be closed.
+    pub(crate) given_up: CancellationToken,
+}
+
+impl Link {
+    /// The server was heard just now.
+    pub(crate) fn hear(&self, now: Duration) {
+        self.heard.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// The open links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
-    open: Mutex<BTreeMap<Slot, Arc<Link>>>,
+    shared: Mutex<Shared>,
     next_serial: AtomicU64,
+    roll_calls: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    open: BTreeMap<Slot, Arc<Link>>,
+    /// The servers that do not look well, whether they are linked or not.
+    unwell: BTreeMap<Slot, Health>,
+}
+
+impl Shared {
+    fn lobbies(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.open.values().filter(|link| link.slot.kind == Kind::Lobby)
+    }
+
+    fn is_well(&self, link: &Link) -> bool {
+        !self.unwell.contains_key(&link.slot)
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self { shared: Mutex::default(), next_serial: AtomicU64::default(), roll_calls: watch::channel(()).0 }
+    }
 }
 
 impl Links {
     /// The link to this start of a server.
     pub(crate) fn to(&self, slot: Slot, incarnation: Incarnation) -> Option<Arc<Link>> {
-        self.lock().get(&slot).filter(|link| link.incarnation == incarnation).cloned()
+        self.lock().open.get(&slot).filter(|link| link.incarnation == incarnation).cloned()
     }
 
-    /// The lobby server for a session: always the same one while it is there (rendezvous hashing), so that a client's
-    /// requests keep their order.
+    /// The lobby server for a session: always the same one while it is there and well (rendezvous hashing), so that a
+    /// client's requests keep their order. One that does not look well is better than none.
     pub(crate) fn lobby_for(&self, session: SessionId) -> Option<Arc<Link>> {
         let links = self.lock();
-        let lobbies = links.values().filter(|link| link.slot.kind == Kind::Lobby);
-        lobbies.max_by_key(|link| mix(session.0 ^ mix(u64::from(link.slot.index)))).cloned()
+        let weight = |link: &Arc<Link>| (links.is_well(link), mix(session.0 ^ mix(u64::from(link.slot.index))));
+        links.lobbies().max_by_key(|link| weight(link)).cloned()
+    }
+
+    /// Whether there is a lobby server to turn to.
+    pub(crate) fn has_well_lobby(&self) -> bool {
+        let links = self.lock();
+        links.lobbies().any(|link| links.is_well(link))
     }
 
     /// How many servers of a kind are linked.
     pub(crate) fn count(&self, kind: Kind) -> usize {
-        self.lock().values().filter(|link| link.slot.kind == kind).count()
+        self.lock().open.values().filter(|link| link.slot.kind == kind).count()
     }
 
-    fn open(&self, identity: &Identity) -> Arc<Link> {
+    /// When each linked server was last heard.
+    pub(crate) fn heard(&self) -> Vec<(Peer, Duration)> {
+        let heard = |link: &Arc<Link>| (link.peer, Duration::from_nanos(link.heard.load(Ordering::Relaxed)));
+        self.lock().open.values().map(heard).collect()
+    }
+
+    /// How a server looks, for those who have a choice.
+    pub(crate) fn set_health(&self, slot: Slot, health: Health) {
+        let mut links = self.lock();
+        match health {
+            Health::Up => drop(links.unwell.remove(&slot)),
+            Health::Suspect | Health::Down => drop(links.unwell.insert(slot, health)),
+        }
+    }
+
+    /// Asks every linked server for a sign of life.
+    pub(crate) fn call_the_roll(&self) {
+        self.roll_calls.send_replace(());
+    }
+
+    /// Hears of roll calls.
+    pub(crate) fn roll_calls(&self) -> watch::Receiver<()> {
+        self.roll_calls.subscribe()
+    }
+
+    /// Has the link to this server closed: it is down.
+    pub(crate) fn give_up(&self, peer: &Peer) {
+        if let Some(link) = self.lock().open.get(&peer.slot).filter(|link| link.peer == *peer) {
+            link.given_up.cancel();
+        }
+    }
+
+    pub(crate) fn open(&self, peer: Peer, identity: &Identity, now: Duration) -> Arc<Link> {
         let link = Arc::new(Link {
             serial: self.next_serial.fetch_add(1, Ordering::Relaxed),
             slot: identity.slot,
             incarnation: identity.incarnation,
             outbox: Outbox::new(LINK_OUTBOX_BYTES_MAX),
+            peer,
+            heard: AtomicU64::default(),
+            given_up: CancellationToken::new(),
         });
-        self.lock().insert(link.slot, link.clone());
+        link.hear(now);
+        self.lock().open.insert(link.slot, link.clone());
         link
     }
 
-    fn close(&self, link: &Link) {
+    pub(crate) fn close(&self, link: &Link) {
         link.outbox.close();
-        let mut links = self.lock();
-        if links.get(&link.slot).is_some_and(|there| there.serial == link.serial) {
-            links.remove(&link.slot);
+        let open = &mut self.lock().open;
+        if open.get(&link.slot).is_some_and(|there| there.serial == link.serial) {
+            open.remove(&link.slot);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Slot, Arc<Link>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,226 +237,6 @@ impl LinkKeeper {
     }
 }
 
-/// Keeps one link open as long as it is wanted.
-struct LinkTask {
-    gateway: Arc<Gateway>,
-    peer: Peer,
-    wanted: watch::Receiver<bool>,
-    stop: CancellationToken,
-}
-
-impl LinkTask {
-    async fn run(self) {
-        let mut trouble = Trouble::new(self.peer);
-        while let Some(me) = self.gateway.identity() {
-            let dialled = tokio::select! {
-                () = self.stop.cancelled() => return,
-                dialled = dial(self.peer.endpoint, &self.gateway.config.server.secret, &me, self.expected()) => dialled,
-            };
-            let pause = match dialled {
-                Ok((connection, identity)) => {
-                    let opened = Instant::now();
-                    self.serve(connection, &identity).await;
-                    trouble.pause_after_link(opened.elapsed())
-                }
-                Err(error) => trouble.pause_after(&error),
-            };
-            if !*self.wanted.borrow() {
-                return;
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = sleep(pause) => {}
-            }
-        }
-    }
-
-    fn expected(&self) -> (Slot, Option<Incarnation>) {
-        (self.peer.slot, self.peer.incarnation)
-    }
-
-    /// One link, from its greeting to its end.
-    async fn serve(&self, mut connection: TcpConnection, identity: &Identity) {
-        let link = self.gateway.links.open(identity);
-        self.gateway.link_opened(&link);
-        info!(server = %link.slot, endpoint = %self.peer.endpoint, "link up");
-        let end = self.exchange(&mut connection, &link).await;
-        info!(server = %link.slot, why = end.why(), "link down");
-        self.gateway.links.close(&link);
-        self.gateway.link_closed(&link);
-        if end.is_orderly() {
-            connection.finish(&link.outbox).await;
-        }
-    }
-
-    /// Carries frames both ways until the link ends.
-    async fn exchange(&self, connection: &mut TcpConnection, link: &Link) -> LinkEnd {
-        let mut heartbeat = interval(LINK_HEARTBEAT);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let started = Instant::now();
-        let mut heard = started;
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => {
-                    // A full outbox has more urgent things to say.
-                    let _ = link.outbox.push(kind::GOODBYE, &[]);
-                    return LinkEnd::Here;
-                }
-                now = heartbeat.tick() => {
-                    if now.duration_since(heard) > LINK_SILENCE_MAX {
-                        return LinkEnd::Silent;
-                    }
-                    let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    // A full outbox is noticed by the server's silence.
-                    let _ = link.outbox.push(kind::HEARTBEAT, &[&nanos.to_be_bytes()]);
-                }
-                received = connection.recv(&link.outbox) => {
-                    let frame = match received {
-                        Ok(Some(frame)) => frame,
-                        Ok(None) => return LinkEnd::Closed,
-                        Err(error) => {
-                            debug!(server = %link.slot, %error, "link broken");
-                            return LinkEnd::Broken;
-                        }
-                    };
-                    heard = Instant::now();
-                    if let Some(end) = self.take_all(connection, link, frame) {
-                        return end;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes a frame and all that arrived with it; says how the link has to end, if it has to.
-    fn take_all(&self, connection: &mut TcpConnection, link: &Link, first: Frame) -> Option<LinkEnd> {
-        let mut next = Some(first);
-        while let Some(frame) = next {
-            match self.take(&frame) {
-                Ok(Next::Go) => {}
-                Ok(Next::End) => return Some(LinkEnd::Goodbye),
-                Err(error) => {
-                    warn!(server = %link.slot, %error, "the server sent rubbish: closing the link");
-                    return Some(LinkEnd::Rubbish);
-                }
-            }
-            next = match connection.buffered() {
-                Ok(next) => next,
-                Err(error) => {
-                    warn!(server = %link.slot, %error, "the server sent rubbish: closing the link");
-                    return Some(LinkEnd::Rubbish);
-                }
-            };
-        }
-        None
-    }
-
-    fn take(&self, frame: &Frame) -> Result<Next, Malformed> {
-        match frame.kind {
-            kind::DELIVER => {
-                let deliver = Deliver::decode(frame.body.clone())?;
-                if deliver.client_kind == client_kind::LOBBY_REPLY {
-                    self.gateway.lobby_answered(&deliver);
-                }
-                let delivered =
-                    self.gateway.sessions.deliver(deliver.client_kind, deliver.recipients(), &deliver.shared);
-                self.gateway.metrics.frames_out.inc_by(delivered.queued);
-                self.gateway.metrics.undeliverable.inc_by(delivered.absent);
-                Ok(Next::Go)
-            }
-            kind::HEARTBEAT_ANSWER => Ok(Next::Go),
-            kind::SERVER_GOODBYE => Ok(Next::End),
-            // A server's kind that a newer version brought. A gateway's own kind would be an echo.
-            128.. => Ok(Next::Go),
-            other => Err(Malformed(format!("a frame of kind {other}, which gateways send"))),
-        }
-    }
-}
-
-enum Next {
-    Go,
-    End,
-}
-
-/// How a link ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LinkEnd {
-    /// This gateway closes it.
-    Here,
-    /// The server said goodbye.
-    Goodbye,
-    /// The server closed the connection without a goodbye.
-    Closed,
-    /// The connection broke.
-    Broken,
-    /// Nothing was heard for too long.
-    Silent,
-    /// What was heard is no protocol.
-    Rubbish,
-}
-
-impl LinkEnd {
-    const fn why(self) -> &'static str {
-        match self {
-            Self::Here => "closed by this gateway",
-            Self::Goodbye => "the server stops",
-            Self::Closed => "the server closed it",
-            Self::Broken => "the connection broke",
-            Self::Silent => "the server is silent",
-            Self::Rubbish => "the server sent rubbish",
-        }
-    }
-
-    /// Whether there is someone to send the rest to.
-    const fn is_orderly(self) -> bool {
-        matches!(self, Self::Here | Self::Goodbye)
-    }
-}
-
-/// What keeps a server from being linked: how long to pause, and what to tell the operator, once for each kind of
-/// trouble.
-struct Trouble {
-    peer: Peer,
-    backoff: Backoff,
-    foreign: Backoff,
-    told: Option<std::mem::Discriminant<DialError>>,
-}
-
-impl Trouble {
-    fn new(peer: Peer) -> Self {
-        Self { peer, backoff: Backoff::new(DIAL_BACKOFF), foreign: Backoff::new(FOREIGN_BACKOFF), told: None }
-    }
-
-    fn pause_after_link(&mut self, lived: Duration) -> Duration {
-        self.told = None;
-        self.foreign.succeed();
-        // One that ends as soon as it is open is trouble of its own.
-        if lived >= LINK_LIFE_MIN {
-            self.backoff.succeed();
-        }
-        self.backoff.fail(&mut rand::rng())
-    }
-
-    fn pause_after(&mut self, error: &DialError) -> Duration {
-        self.tell(error);
-        let backoff = if error.is_foreign() { &mut self.foreign } else { &mut self.backoff };
-        backoff.fail(&mut rand::rng())
-    }
-
-    fn tell(&mut self, error: &DialError) {
-        if self.told.replace(std::mem::discriminant(error)) == Some(std::mem::discriminant(error)) {
-            debug!(server = %self.peer.slot, %error, "still no link");
-            return;
-        }
-        if error.is_foreign() {
-            warn!(server = %self.peer.slot, %error, "not a server of this cluster: it gets no work; trying again from time to time");
-        } else {
-            warn!(server = %self.peer.slot, %error, "no link; trying until it works");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -407,13 +251,29 @@ mod tests {
         }
     }
 
+    fn open(links: &Links, identity: &Identity) -> Arc<Link> {
+        let endpoint = pintail_core::Endpoint::new(std::net::Ipv4Addr::LOCALHOST, 1);
+        let peer = Peer { slot: identity.slot, endpoint, incarnation: Some(identity.incarnation) };
+        links.open(peer, identity, Duration::ZERO)
+    }
+
     #[test]
     fn a_session_keeps_its_lobby_while_it_is_there_and_sessions_spread() {
         let links = Links::default();
-        let opened: Vec<_> = (0..3).map(|index| links.open(&lobby(index))).collect();
+        let opened: Vec<_> = (0..3).map(|index| open(&links, &lobby(index))).collect();
         let chosen = |session: u64| links.lobby_for(SessionId(session)).map(|link| link.slot);
         let before: Vec<_> = (0..300).map(chosen).collect();
         assert_eq!(before.iter().collect::<BTreeSet<_>>().len(), 3);
+
+        links.set_health(opened[1].slot, Health::Suspect);
+        for (session, slot) in before.iter().enumerate() {
+            let moves = *slot == Some(opened[1].slot);
+            assert_eq!(chosen(session as u64) == *slot, !moves, "one that does not look well is passed over");
+        }
+        opened.iter().for_each(|link| links.set_health(link.slot, Health::Suspect));
+        assert!(!links.has_well_lobby());
+        assert_eq!((0..300).map(chosen).collect::<Vec<_>>(), before, "unless all are unwell");
+        opened.iter().for_each(|link| links.set_health(link.slot, Health::Up));
 
         links.close(&opened[1]);
         for (session, slot) in before.iter().enumerate() {
@@ -427,8 +287,8 @@ mod tests {
     #[test]
     fn a_link_is_to_one_incarnation_and_an_old_one_closes_only_itself() {
         let links = Links::default();
-        let old = links.open(&lobby(0));
-        let new = links.open(&lobby(0));
+        let old = open(&links, &lobby(0));
+        let new = open(&links, &lobby(0));
         links.close(&old);
         assert_eq!(links.to(new.slot, new.incarnation).map(|link| link.serial), Some(new.serial));
         assert!(links.to(new.slot, Incarnation(77)).is_none());

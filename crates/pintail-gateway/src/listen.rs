@@ -39,27 +39,42 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, protoco
     let connections = TaskTracker::new();
     let strangers = Arc::new(Strangers::default());
     loop {
-        let (stream, peer) = tokio::select! {
-            () = gateway.stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    warn!(%error, "can't accept clients for the moment");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
+        let accepted = async {
+            let accepted = accept_one(&listener).await;
+            // While there is no place the rest waits in the kernel's queue.
+            (gateway.door.place().await, strangers.admit().await, accepted)
         };
-        let (gateway, stranger) = (gateway.clone(), strangers.admit());
+        let (place, stranger, (stream, peer)) = tokio::select! {
+            () = gateway.stop.cancelled() => break,
+            accepted = accepted => accepted,
+        };
+        let gateway = gateway.clone();
         connections.spawn(async move {
             if let Err(error) = protocol.serve(gateway, stream, stranger).await {
                 debug!(%peer, %error, "a client's connection failed");
             }
+            drop(place);
         });
     }
     drop(listener);
     connections.close();
     connections.wait().await;
+}
+
+/// The next connection, however long it takes. What is wrong is told once.
+async fn accept_one(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut is_told = false;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_told => debug!(%error, "still can't accept clients"),
+            Err(error) => {
+                warn!(%error, "can't accept clients for the moment");
+                is_told = true;
+            }
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
 }
 
 /// What is spoken on a port.

@@ -1,5 +1,8 @@
 //! Lobby requests: forwarded, sent again through another lobby server if need be, answered in time whatever happens.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
 use pintail_core::{RequestId, SessionId, Slot};
 use pintail_wire::client::{Error, ErrorCode, LobbyReply, lobby_reply};
@@ -8,10 +11,14 @@ use pintail_wire::kind::{client as client_kind, link as kind};
 use pintail_wire::link::session_presence::Presence;
 use pintail_wire::link::{LobbyForward, SessionPresence};
 use pintail_wire::{Malformed, Message};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::requests::{RequestKey, TooMany};
 use crate::server::Gateway;
 use crate::sessions::Session;
+
+/// How often unanswered lobby requests are looked at.
+const REQUESTS_CHECK: Duration = Duration::from_millis(250);
 
 /// The bytes of a request's id, before the request and before the reply.
 const REQUEST_ID_BYTES: usize = 8;
@@ -52,17 +59,18 @@ impl Gateway {
         Ok(())
     }
 
-    /// A lobby's answer is on its way to a client: nobody needs to send the request again.
-    pub(crate) fn lobby_answered(&self, deliver: &Deliver) {
+    /// A lobby's answer is on its way to a client: nobody needs to send the request again. Returns whether anyone waits
+    /// for it: a request that went to two servers, because the first was silent for a while, is answered once.
+    pub(crate) fn lobby_answered(&self, deliver: &Deliver) -> bool {
         let mut shared = deliver.shared.clone();
-        let Some(request) = take_request_id(&mut shared) else { return };
+        let Some(request) = take_request_id(&mut shared) else { return false };
         let mut requests = self.requests();
-        for (session, _) in deliver.recipients() {
-            requests.answered(RequestKey { session, request });
-        }
+        deliver
+            .recipients()
+            .fold(false, |waited, (session, _)| requests.answered(RequestKey { session, request }) || waited)
     }
 
-    /// A lobby server is lost: what it did not answer goes to another.
+    /// A lobby server is lost, or silent: what it did not answer goes to another.
     pub(crate) fn lobby_lost(&self, lobby: Slot) {
         self.requests().lost(lobby);
         self.metrics.lobby_retries.inc_by(self.dispatch_requests());
@@ -113,4 +121,20 @@ fn answer(session: &Session, request: RequestId, code: ErrorCode, message: &str)
     let reply = LobbyReply { reply: Some(lobby_reply::Reply::Error(error)) };
     // A connection that can't take it is closing, or is closed by whoever fills it.
     let _ = session.outbox.push(client_kind::LOBBY_REPLY, &[&request.0.to_be_bytes(), &reply.encode_to_vec()]);
+}
+
+/// Answers lobby requests that nobody else answers, until the gateway stops.
+pub(crate) async fn expire_requests(gateway: Arc<Gateway>) {
+    let mut checks = interval(REQUESTS_CHECK);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            _ = checks.tick() => {
+                gateway.expire_requests();
+                // What found a full link waits for no event that would send it.
+                gateway.dispatch_requests();
+            }
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! What a gateway counts. Names and units follow the conventions of Prometheus.
 
+use pintail_core::{Health, Slot};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
 
 /// A label that says why or what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -12,8 +14,18 @@ pub(crate) struct Why {
     pub(crate) why: &'static str,
 }
 
+/// One state of one server, as a state set has it: 1 for the state that it is in, 0 for the others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ServerHealth {
+    server: String,
+    health: &'static str,
+}
+
+/// From a tenth of a millisecond, which is a machine's own loopback, to three seconds, after which a link is closed.
+const ROUND_TRIP_BUCKETS: u16 = 16;
+
 /// The gateway's metrics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) sessions: Gauge,
@@ -28,6 +40,43 @@ pub(crate) struct Metrics {
     pub(crate) lobby_timeouts: Counter,
     pub(crate) attaches: Counter,
     pub(crate) detaches: Counter,
+    /// As many servers as the registry has slots.
+    server_health: Family<ServerHealth, Gauge>,
+    pub(crate) suspicions: Counter,
+    pub(crate) downs: Counter,
+    pub(crate) accusations: Family<Why, Counter>,
+    pub(crate) cut_off: Gauge,
+    pub(crate) late_ticks: Counter,
+    pub(crate) round_trip: Histogram,
+    pub(crate) door_shut: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            connections: Gauge::default(),
+            sessions: Gauge::default(),
+            links: Gauge::default(),
+            logins: Family::default(),
+            closed: Family::default(),
+            frames_in: Counter::default(),
+            frames_out: Counter::default(),
+            undeliverable: Counter::default(),
+            lobby_requests: Counter::default(),
+            lobby_retries: Counter::default(),
+            lobby_timeouts: Counter::default(),
+            attaches: Counter::default(),
+            detaches: Counter::default(),
+            server_health: Family::default(),
+            suspicions: Counter::default(),
+            downs: Counter::default(),
+            accusations: Family::default(),
+            cut_off: Gauge::default(),
+            late_ticks: Counter::default(),
+            round_trip: Histogram::new(exponential_buckets(0.0001, 2.0, ROUND_TRIP_BUCKETS)),
+            door_shut: Counter::default(),
+        }
+    }
 }
 
 impl Metrics {
@@ -52,6 +101,42 @@ impl Metrics {
         registry.register("game_attaches", "Sessions attached to games", metrics.attaches.clone());
         let help = "Sessions detached from games because a link broke or could not be had";
         registry.register("game_detaches", help, metrics.detaches.clone());
+        metrics.register_health(registry);
         metrics
     }
+
+    fn register_health(&self, registry: &mut Registry) {
+        let help = "How each lobby and game server looks to this gateway: 1 for the state that it is in";
+        registry.register("server_health", help, self.server_health.clone());
+        registry.register("suspicions", "Servers that were found suspect", self.suspicions.clone());
+        registry.register("downs", "Servers that were found down", self.downs.clone());
+        registry.register("accusations", "Accusations told to the store, by charge", self.accusations.clone());
+        let help = "1 while most servers look dead to this gateway, which then accuses nobody";
+        registry.register("cut_off", help, self.cut_off.clone());
+        let help = "How often this gateway was held up for so long that it can't tell who is silent";
+        registry.register("late_ticks", help, self.late_ticks.clone());
+        let help = "How long servers take to answer a heartbeat";
+        let unit = Unit::Seconds;
+        registry.register_with_unit("heartbeat_round_trip", help, unit, self.round_trip.clone());
+        let help = "How often no more clients were let in, so that file descriptors are left";
+        registry.register("accept_pauses", help, self.door_shut.clone());
+    }
+
+    /// Shows how a server looks.
+    pub(crate) fn show_health(&self, slot: Slot, health: Health) {
+        for state in [Health::Up, Health::Suspect, Health::Down] {
+            self.server_health.get_or_create(&server_health(slot, state)).set(i64::from(state == health));
+        }
+    }
+
+    /// Shows the server no longer.
+    pub(crate) fn forget_health(&self, slot: Slot) {
+        for state in [Health::Up, Health::Suspect, Health::Down] {
+            self.server_health.remove(&server_health(slot, state));
+        }
+    }
+}
+
+fn server_health(slot: Slot, health: Health) -> ServerHealth {
+    ServerHealth { server: slot.to_string(), health: health.as_str() }
 }

@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pintail_core::Kind;
-use pintail_core::limits::{SCAN_PERIOD, SESSION_TTL};
+use pintail_core::limits::SESSION_TTL;
 use pintail_engine::directory::{Directory, Peer};
-use pintail_net::{Identity, MemberEvent, RoleError};
-use pintail_store::{BrokenEntry, Letter, Notice};
+use pintail_engine::health::{Event, Listing, Standing};
+use pintail_net::{Identity, MemberEvent, Renewer, RoleError};
+use pintail_store::{BrokenEntry, Letter, Notice, ServerRecord};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::client;
 use crate::links::LinkKeeper;
@@ -33,28 +34,47 @@ pub(crate) struct MainLoop {
     directory: Directory,
     pub(crate) keeper: LinkKeeper,
     ended: mpsc::Receiver<Peer>,
+    /// The kinds whose servers have changed since the last scan: a hundred that start together cost one scan, not a
+    /// hundred.
+    due: BTreeSet<Kind>,
     /// Broken entries that the operator was told of.
     broken: Vec<BrokenEntry>,
+    renewer: Renewer,
+    /// When the gateway stops; `None` while it is not about to.
+    stops_at: Option<Instant>,
 }
 
 impl MainLoop {
-    pub(crate) fn new(gateway: Arc<Gateway>, identity: watch::Sender<Option<Identity>>) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, identity: watch::Sender<Option<Identity>>, renewer: Renewer) -> Self {
         let (ended_tx, ended) = mpsc::channel(64);
         let keeper = LinkKeeper::new(gateway.clone(), ended_tx);
-        Self { gateway, identity, directory: Directory::new(), keeper, ended, broken: Vec::new() }
+        Self {
+            gateway,
+            identity,
+            directory: Directory::new(),
+            keeper,
+            ended,
+            due: BTreeSet::new(),
+            broken: Vec::new(),
+            renewer,
+            stops_at: None,
+        }
     }
 
+    /// Runs until the gateway is told to stop, and then for as long as it takes others to notice.
     pub(crate) async fn run(
         &mut self,
         mut events: mpsc::Receiver<MemberEvent>,
         stop: &CancellationToken,
     ) -> Result<(), RoleError> {
-        let mut scans = interval(SCAN_PERIOD);
+        let mut scans = interval(self.gateway.config.server.timing.scan_period);
         scans.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refreshes = interval(SESSIONS_REFRESH);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                biased;
+                () = until(self.stops_at) => return Ok(()),
+                () = stop.cancelled(), if self.stops_at.is_none() => self.drain("it was told to stop"),
                 event = events.recv() => match event {
                     Some(MemberEvent::Superseded) => return Err(RoleError::Superseded),
                     Some(event) => self.member_event(event).await,
@@ -64,9 +84,21 @@ impl MainLoop {
                     let command = self.directory.ended(&peer);
                     self.keeper.apply(command);
                 }
-                _ = scans.tick() => self.scan_all().await,
                 _ = refreshes.tick() => self.refresh_sessions().await,
+                _ = scans.tick() => self.scan_all().await,
+                () = std::future::ready(()), if !self.due.is_empty() => self.scan_due().await,
             }
+        }
+    }
+
+    /// Nobody new should come; whoever is here stays until it is time to go.
+    fn drain(&mut self, why: &str) {
+        if self.stops_at.is_none() {
+            let lame_duck = self.gateway.config.lame_duck;
+            info!(why, goes_on_for_ms = lame_duck.as_millis(), "draining");
+            self.stops_at = Some(Instant::now() + lame_duck);
+            self.gateway.drain();
+            self.renewer.renew_now();
         }
     }
 
@@ -77,11 +109,13 @@ impl MainLoop {
                 self.scan_all().await;
                 self.refresh_sessions().await;
             }
-            MemberEvent::Notice(Notice::ServerOn(slot) | Notice::ServerOff(slot)) => self.scan(slot.kind).await,
+            MemberEvent::Notice(Notice::ServerOn(slot) | Notice::ServerOff(slot)) => drop(self.due.insert(slot.kind)),
             MemberEvent::Notice(Notice::Letter(Letter::SessionMoved(session, generation))) => {
                 self.gateway.session_moved(session, generation);
             }
             MemberEvent::Notice(Notice::Letter(letter)) => debug!(%letter, "a letter that is not for a gateway"),
+            MemberEvent::DrainAsked => self.drain("an operator asks for it"),
+            // Whoever reads the events has dealt with it.
             MemberEvent::Superseded => {}
         }
     }
@@ -106,6 +140,12 @@ impl MainLoop {
         self.scan(Kind::Game).await;
     }
 
+    async fn scan_due(&mut self) {
+        for kind in std::mem::take(&mut self.due) {
+            self.scan(kind).await;
+        }
+    }
+
     async fn scan(&mut self, kind: Kind) {
         if kind == Kind::Gateway || self.gateway.identity().is_none() {
             return;
@@ -114,16 +154,20 @@ impl MainLoop {
             Ok(entries) => entries,
             Err(error) => return debug!(%error, "can't scan the registry; keeping what is known"),
         };
-        let mut live = Vec::new();
+        let (mut live, mut listings) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
-                Ok(record) if record.is_live() => {
-                    live.push(Peer { slot: record.slot, endpoint: record.endpoint, incarnation: record.incarnation });
+                Ok(record) => {
+                    if record.is_live() {
+                        live.push(peer_of(&record));
+                    }
+                    listings.push(listing_of(record));
                 }
-                Ok(_) => {}
                 Err(broken) => self.tell_broken(broken),
             }
         }
+        // The observer first: it must know whose links it hears of.
+        self.gateway.observe(Event::Scanned(kind, listings)).await;
         let commands = self.directory.scanned(kind, live);
         self.keeper.apply(commands);
     }
@@ -157,5 +201,32 @@ impl MainLoop {
                 return debug!(%error, "the store may not know that a session is away; the next refresh tells");
             }
         }
+    }
+}
+
+const fn peer_of(record: &ServerRecord) -> Peer {
+    Peer { slot: record.slot, endpoint: record.endpoint, incarnation: record.incarnation }
+}
+
+/// What the observer has to know of a registry entry.
+fn listing_of(record: ServerRecord) -> Listing {
+    let Peer { slot, endpoint, incarnation } = peer_of(&record);
+    let standing = if record.is_live() {
+        Standing::Live { status: record.status, cause: record.cause }
+    } else if record.incarnation.is_none() {
+        // Who leaves in good order leaves none behind.
+        Standing::Left
+    } else if record.unused_ms.is_none() {
+        Standing::Lapsed
+    } else {
+        Standing::Dead { cause: record.cause }
+    };
+    Listing { slot, endpoint, incarnation, standing }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -3,31 +3,35 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pintail_core::limits::{CLIENT_OUTBOX_BYTES_MAX, LEASE_RENEWAL};
-use pintail_core::{Endpoint, Generation, Incarnation, Kind, SessionId, Status};
+use pintail_core::limits::{CLIENT_OUTBOX_BYTES_MAX, LAME_DUCK};
+use pintail_core::{Endpoint, Generation, Health, Incarnation, Kind, SessionId, Slot};
+use pintail_engine::health::Event;
 use pintail_net::admin::{Admin, AdminState};
-use pintail_net::{BindError, Identity, Membership, MembershipConfig, RoleError, ServerConfig, Vitals, address};
+use pintail_net::{
+    BindError, Events, Identity, Membership, MembershipConfig, RoleError, ServerConfig, address, descriptors,
+};
 use pintail_store::{Announcement, SharedStore};
 use pintail_wire::link::session_presence::Presence;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::condition::{self, OwnStatus};
+use crate::door::Door;
 use crate::links::{Link, Links};
 use crate::listen::{self, Protocol};
+use crate::lobby;
 use crate::metrics::Metrics;
+use crate::observer::{HEARD_MAX, Watch};
 use crate::registry::MainLoop;
 use crate::requests::Requests;
 use crate::sessions::{Replaced, Session, Sessions};
-
-/// How often unanswered lobby requests are looked at.
-const REQUESTS_CHECK: Duration = Duration::from_millis(250);
 
 /// How many logins the store is asked about at once; more wait their turn, so that a storm of them comes as a queue.
 const LOGINS_MAX: usize = 128;
@@ -41,6 +45,20 @@ pub struct GatewayConfig {
     pub http: Option<SocketAddr>,
     /// How many players it takes.
     pub capacity: u32,
+    /// How long it goes on as before when it was told to stop, but for saying so: load balancers send new clients
+    /// elsewhere meanwhile.
+    pub lame_duck: Duration,
+    /// How many file descriptors the process may have open; `None` for as many as the operating system lets it, to
+    /// which its limit is raised.
+    pub descriptors: Option<u64>,
+}
+
+impl GatewayConfig {
+    /// A gateway without an HTTP port, and the defaults for the rest.
+    #[must_use]
+    pub const fn new(server: ServerConfig, capacity: u32) -> Self {
+        Self { server, http: None, capacity, lame_duck: LAME_DUCK, descriptors: None }
+    }
 }
 
 /// A gateway that listens and is about to run.
@@ -103,42 +121,38 @@ impl GatewayServer {
         self.endpoint
     }
 
-    /// Serves until `stop`, then tells the clients, closes the links in order, and leaves the registry.
+    /// Serves until `stop`, or until an operator asks it to drain. Then it is not ready any more but goes on for
+    /// [`lame_duck`](GatewayConfig::lame_duck), tells the clients to go elsewhere, closes the links in order, and leaves
+    /// the registry.
     ///
     /// # Errors
     /// If a newer server takes this one's place in the registry.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
         let mut registry = Registry::default();
         let metrics = Metrics::registered(&mut registry);
-        let announcement = self.announcement();
         let (identity_tx, identity) = watch::channel(None);
-        let gateway = Arc::new(Gateway {
-            config: self.config.clone(),
-            store: self.store.clone(),
-            identity,
-            sessions: Sessions::default(),
-            links: Links::default(),
-            requests: Mutex::default(),
-            metrics,
-            started: Instant::now(),
-            ready: Arc::new(AtomicBool::new(false)),
-            moved: AtomicBool::new(false),
-            stop: CancellationToken::new(),
-            logins: Semaphore::new(LOGINS_MAX),
-            tasks: TaskTracker::new(),
-        });
+        let (heard_tx, heard) = mpsc::channel(HEARD_MAX);
+        let gateway = Gateway::new(self.config.clone(), self.store.clone(), metrics, identity, heard_tx);
+        let cut_off = Arc::new(AtomicBool::new(false));
+        let config = MembershipConfig {
+            announcement: self.announcement(),
+            cluster: self.config.server.cluster.clone(),
+            timing: self.config.server.timing,
+            events: gateway.events.clone(),
+            cut_off: cut_off.clone(),
+        };
         let vitals = {
             let gateway = gateway.clone();
-            move || gateway.vitals()
+            move || gateway.status.vitals(gateway.sessions.len())
         };
-        let config =
-            MembershipConfig { announcement, cluster: self.config.server.cluster.clone(), renewal: LEASE_RENEWAL };
-        let (membership, events) = Membership::start(self.store.clone(), config, vitals);
+        let (membership, members) = Membership::start(self.store.clone(), config, vitals);
+        membership.register_metrics(&mut registry);
 
         let servers = TaskTracker::new();
         let admin_stop = CancellationToken::new();
         if let Some((admin, _)) = self.admin {
-            let state = AdminState { ready: gateway.ready.clone(), metrics: Arc::new(registry) };
+            let events = gateway.events.clone();
+            let state = AdminState { ready: gateway.ready.clone(), metrics: Arc::new(registry), events };
             servers.spawn(admin.serve(state, admin_stop.clone()));
         }
         servers.spawn(listen::accept(gateway.clone(), self.tcp.0, Protocol::Tcp));
@@ -146,16 +160,13 @@ impl GatewayServer {
             servers.spawn(listen::accept(gateway.clone(), http, Protocol::Http));
         }
 
-        gateway.tasks.spawn(expire_requests(gateway.clone()));
-        let mut main = MainLoop::new(gateway.clone(), identity_tx);
-        let ended = main.run(events, &stop).await;
+        gateway.tasks.spawn(lobby::expire_requests(gateway.clone()));
+        gateway.tasks.spawn(condition::measure(gateway.clone(), membership.renewer()));
+        gateway.tasks.spawn(Watch::new(gateway.clone(), heard, cut_off).run());
+        let mut main = MainLoop::new(gateway.clone(), identity_tx, membership.renewer());
+        let ended = main.run(members, &stop).await;
 
-        info!(players = gateway.sessions.len(), "stopping: telling the clients");
-        gateway.ready.store(false, Ordering::Relaxed);
-        gateway.stop.cancel();
-        for session in gateway.sessions.all() {
-            session.stopped();
-        }
+        gateway.tell_clients_to_leave();
         gateway.tasks.close();
         gateway.tasks.wait().await;
         admin_stop.cancel();
@@ -190,6 +201,13 @@ pub(crate) struct Gateway {
     pub(crate) links: Links,
     requests: Mutex<Requests>,
     pub(crate) metrics: Metrics,
+    /// What happens to the servers.
+    pub(crate) events: Events,
+    /// Hears what happens to the links, and what the registry shows.
+    heard: mpsc::Sender<Event>,
+    pub(crate) status: OwnStatus,
+    /// Lets clients in while there is room.
+    pub(crate) door: Door,
     started: Instant,
     ready: Arc<AtomicBool>,
     /// This gateway has another slot than the rooms of its sessions know, until a lobby server is told.
@@ -203,6 +221,35 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    fn new(
+        config: GatewayConfig,
+        store: SharedStore,
+        metrics: Metrics,
+        identity: watch::Receiver<Option<Identity>>,
+        heard: mpsc::Sender<Event>,
+    ) -> Arc<Self> {
+        let descriptors = config.descriptors.unwrap_or_else(descriptors::raise_limit);
+        Arc::new(Self {
+            door: Door::new(descriptors, metrics.door_shut.clone()),
+            config,
+            store,
+            identity,
+            sessions: Sessions::default(),
+            links: Links::default(),
+            requests: Mutex::default(),
+            metrics,
+            events: Events::default(),
+            heard,
+            status: OwnStatus::default(),
+            started: Instant::now(),
+            ready: Arc::new(AtomicBool::new(false)),
+            moved: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            logins: Semaphore::new(LOGINS_MAX),
+            tasks: TaskTracker::new(),
+        })
+    }
+
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity.borrow().clone()
     }
@@ -210,6 +257,45 @@ impl Gateway {
     /// Time since the gateway started.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// The moment so long after the gateway started.
+    pub(crate) fn at(&self, since_start: Duration) -> Instant {
+        self.started + since_start
+    }
+
+    /// Tells the observer of the servers.
+    pub(crate) async fn observe(&self, event: Event) {
+        // Without an observer the gateway is about to stop.
+        let _ = self.heard.send(event).await;
+    }
+
+    /// How a server looks, for everyone who has a choice.
+    pub(crate) fn set_health(&self, slot: Slot, health: Health) {
+        self.links.set_health(slot, health);
+        self.metrics.show_health(slot, health);
+    }
+
+    /// The server is not watched any more.
+    pub(crate) fn forget_health(&self, slot: Slot) {
+        self.links.set_health(slot, Health::Up);
+        self.metrics.forget_health(slot);
+    }
+
+    /// From now on nobody new should be sent here; all goes on.
+    pub(crate) fn drain(&self) {
+        self.status.drain();
+        self.update_readiness();
+    }
+
+    /// Nothing new is taken, and the clients are told to go elsewhere.
+    fn tell_clients_to_leave(&self) {
+        info!(players = self.sessions.len(), "stopping: telling the clients");
+        self.drain();
+        self.stop.cancel();
+        for session in self.sessions.all() {
+            session.stopped();
+        }
     }
 
     pub(crate) fn requests(&self) -> MutexGuard<'_, Requests> {
@@ -290,16 +376,7 @@ impl Gateway {
 
     pub(crate) fn update_readiness(&self) {
         let ready = self.identity.borrow().is_some() && self.links.count(Kind::Lobby) > 0;
-        self.ready.store(ready && !self.stop.is_cancelled(), Ordering::Relaxed);
-    }
-
-    fn vitals(&self) -> Vitals {
-        let status = match (self.stop.is_cancelled(), self.is_full()) {
-            (true, _) => Status::Unused,
-            (false, true) => Status::Congested,
-            (false, false) => Status::Smooth,
-        };
-        Vitals { status, players: u32::try_from(self.sessions.len()).unwrap_or(u32::MAX) }
+        self.ready.store(ready && !self.status.is_draining(), Ordering::Relaxed);
     }
 
     /// The session's current connection is elsewhere.
@@ -308,22 +385,6 @@ impl Gateway {
             && session.generation < generation
         {
             session.replaced();
-        }
-    }
-}
-
-/// Answers lobby requests that nobody else answers, until the gateway stops.
-async fn expire_requests(gateway: Arc<Gateway>) {
-    let mut checks = interval(REQUESTS_CHECK);
-    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = gateway.stop.cancelled() => return,
-            _ = checks.tick() => {
-                gateway.expire_requests();
-                // What found a full link waits for no event that would send it.
-                gateway.dispatch_requests();
-            }
         }
     }
 }

@@ -1,45 +1,81 @@
 //! The connections that have not said who they are.
 //!
 //! Clients send their login at once; who stays silent is slow or means ill. So when there are too many of them, the one
-//! that has been silent longest makes room for the next, and a flood of idle connections keeps no player out. A
-//! connection that has sent its login can't be crowded out any more: it waits its turn at the store.
+//! that has been silent longest makes room for the next, and a flood of idle connections keeps no player out. But when a
+//! gateway dies, thousands of its players come to another in the same moment, none of whom means ill: each has a moment
+//! to speak, and the next wait in the kernel's queue meanwhile. A connection that has sent its login can't be crowded out
+//! any more: it waits its turn at the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How many connections may be silent at once.
 const STRANGERS_MAX: usize = 1024;
 
+/// How long each of them has before it must make room: longer than a login takes to cross an ocean.
+const GRACE: Duration = Duration::from_millis(300);
+
 /// The silent connections of one port, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers(Mutex<Silent>);
+pub(crate) struct Strangers {
+    silent: Mutex<Silent>,
+    /// One of them has spoken, or is gone.
+    left: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Silent {
     next: u64,
-    waiting: BTreeMap<u64, CancellationToken>,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    crowded_out: CancellationToken,
 }
 
 impl Strangers {
-    /// A new connection. If there are too many, the one that has been silent longest is crowded out.
-    pub(crate) fn admit(self: &Arc<Self>) -> Stranger {
+    /// A new connection. If there are too many, the one that has been silent longest is crowded out, once it has had
+    /// its time. Cancel-safe.
+    pub(crate) async fn admit(self: &Arc<Self>) -> Stranger {
+        loop {
+            match self.try_admit(Instant::now()) {
+                Ok(stranger) => return stranger,
+                Err(later) => tokio::select! {
+                    () = self.left.notified() => {}
+                    () = sleep_until(later) => {}
+                },
+            }
+        }
+    }
+
+    /// Admits a connection, or says when there will be room for it at the latest.
+    fn try_admit(self: &Arc<Self>, now: Instant) -> Result<Stranger, Instant> {
         let mut silent = self.lock();
         if silent.waiting.len() >= STRANGERS_MAX
-            && let Some((_, oldest)) = silent.waiting.pop_first()
+            && let Some(oldest) = silent.waiting.first_entry()
         {
-            oldest.cancel();
+            let until = oldest.get().since + GRACE;
+            if now < until {
+                return Err(until);
+            }
+            oldest.remove().crowded_out.cancel();
         }
         let number = silent.next;
         silent.next += 1;
         let crowded_out = CancellationToken::new();
-        silent.waiting.insert(number, crowded_out.clone());
-        Stranger { strangers: self.clone(), number, crowded_out }
+        silent.waiting.insert(number, Waiting { since: now, crowded_out: crowded_out.clone() });
+        Ok(Stranger { strangers: self.clone(), number, crowded_out })
     }
 
     fn lock(&self) -> MutexGuard<'_, Silent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,6 +97,7 @@ impl Stranger {
 impl Drop for Stranger {
     fn drop(&mut self) {
         self.strangers.lock().waiting.remove(&self.number);
+        self.strangers.left.notify_one();
     }
 }
 
@@ -68,19 +105,36 @@ impl Drop for Stranger {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_longest_silent_makes_room_and_who_has_spoken_does_not() {
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_silent_makes_room_and_who_has_spoken_does_not() {
         let strangers = Arc::new(Strangers::default());
-        let spoken = strangers.admit();
+        let spoken = strangers.admit().await;
         let spoken_token = spoken.crowded_out.clone();
         drop(spoken);
-        let silent: Vec<_> = (0..STRANGERS_MAX).map(|_| strangers.admit()).collect();
-        assert!(silent.iter().all(|stranger| !stranger.crowded_out.is_cancelled()));
-        let newest = strangers.admit();
+        let mut silent = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            silent.push(strangers.admit().await);
+        }
+        let began = Instant::now();
+        let newest = strangers.admit().await;
+        assert_eq!(began.elapsed(), GRACE, "each has its time");
         assert!(silent[0].crowded_out.is_cancelled());
         assert!(!silent[1].crowded_out.is_cancelled() && !newest.crowded_out.is_cancelled());
         assert!(!spoken_token.is_cancelled());
         drop((silent, newest));
         assert!(strangers.lock().waiting.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_speaks_makes_room_at_once_for_those_who_wait() {
+        let strangers = Arc::new(Strangers::default());
+        let mut silent = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            silent.push(strangers.admit().await);
+        }
+        let began = Instant::now();
+        let (_newest, ()) = tokio::join!(strangers.admit(), async { drop(silent.pop()) });
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(silent.iter().all(|stranger| !stranger.crowded_out.is_cancelled()));
     }
 }

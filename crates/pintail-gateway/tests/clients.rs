@@ -3,10 +3,13 @@
 
 mod support;
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use pintail_core::limits::HANDSHAKE_TIMEOUT;
+use pintail_gateway::GatewayConfig;
+use pintail_store::EmbeddedStore;
 use pintail_wire::client::{ErrorCode, Goodbye, GoodbyeReason, Login, Welcome};
 use pintail_wire::kind::client as kind;
 use pintail_wire::{CLIENT_VERSION, Message};
@@ -165,7 +168,8 @@ async fn stopping_tells_the_clients_and_leaves_the_registry() {
     assert_eq!(goodbye.reason(), GoodbyeReason::Shutdown);
     assert!(goodbye.reconnect);
     assert!(client.recv().await.is_none());
-    assert!(store.scan(pintail_core::Kind::Gateway).await.unwrap().is_empty());
+    let records = store.scan(pintail_core::Kind::Gateway).await.unwrap();
+    assert!(records.iter().flatten().all(|record| !record.is_live()), "{records:?}");
 }
 
 /// Connections that say nothing, or stop in the middle, on every port.
@@ -201,5 +205,31 @@ async fn logging_out_ends_the_session() {
         again.recv().await.is_some_and(|frame| frame.kind == kind::ERROR)
     })
     .await;
+    gateway.stop().await;
+}
+
+/// Few descriptors, for a test; it goes the same way with a million: whoever is in stays, and whoever is not waits.
+#[tokio::test]
+async fn clients_are_let_in_as_long_as_there_are_descriptors_for_them() {
+    let descriptors = 76;
+    let places = pintail_net::descriptors::clients_max(descriptors);
+    let config = GatewayConfig { descriptors: Some(descriptors), ..support::gateway_config() };
+    let gateway = TestGateway::start_with(config, Arc::new(EmbeddedStore::new())).await;
+    let mut inside = Vec::new();
+    for number in 0..places {
+        inside.push(RawClient::log_in(gateway.tcp, &format!("player {number}")).await.0);
+    }
+    let mut waiting = RawClient::connect(gateway.tcp).await;
+    waiting.send(kind::LOGIN, &login("one too many", "")).await;
+    until("the door to be shut", async || gateway.metric("pintail_gateway_accept_pauses_total").await == 1.0).await;
+    assert_eq!(gateway.metric("pintail_gateway_sessions").await, places as f64);
+    for client in &mut inside {
+        client.send(kind::PING, b"still in?").await;
+        assert_eq!(client.recv_kind(kind::PONG).await, "still in?");
+    }
+    inside.pop();
+    let began = Instant::now();
+    assert_eq!(waiting.recv().await.unwrap().kind, kind::WELCOME);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     gateway.stop().await;
 }

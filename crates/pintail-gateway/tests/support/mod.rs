@@ -1,6 +1,7 @@
-//! A gateway on real sockets, clients that speak the protocol byte by byte, and servers that do what a test says.
+//! A gateway on real sockets, and clients that speak the protocol byte by byte.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+pub mod server;
 pub mod trouble;
 
 use std::net::SocketAddr;
@@ -8,19 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use pintail_core::{ClusterSecret, Incarnation, Kind, Slot};
+use pintail_core::{ClusterSecret, Health, Kind, Slot};
 use pintail_gateway::{GatewayConfig, GatewayServer};
-use pintail_net::{Identity, LinkEvent, LinkId, LinkListener, Outbox, ServerConfig};
-use pintail_store::{Announcement, EmbeddedStore, SharedStore};
+use pintail_net::ServerConfig;
+use pintail_store::{EmbeddedStore, SharedStore};
 use pintail_wire::client::{Error, Login, Welcome};
 use pintail_wire::kind::client as kind;
-use pintail_wire::kind::link as link_kind;
 use pintail_wire::{CLIENT_VERSION, Decoder, Frame, Message, encode_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub use server::FakeServer;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,6 +43,7 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 pub fn server_config() -> ServerConfig {
     ServerConfig {
+        timing: pintail_net::Timing::default(),
         cluster: "test".to_owned(),
         secret: ClusterSecret::loopback(),
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -51,7 +53,17 @@ pub fn server_config() -> ServerConfig {
     }
 }
 
+/// A gateway that stops as soon as it is told to.
+pub fn gateway_config() -> GatewayConfig {
+    GatewayConfig {
+        http: Some("127.0.0.1:0".parse().unwrap()),
+        lame_duck: Duration::ZERO,
+        ..GatewayConfig::new(server_config(), 1000)
+    }
+}
+
 pub struct TestGateway {
+    pub slot: Slot,
     pub tcp: SocketAddr,
     pub http: SocketAddr,
     pub admin: SocketAddr,
@@ -66,21 +78,35 @@ impl TestGateway {
     }
 
     pub async fn start_on(store: SharedStore) -> Self {
-        let config =
-            GatewayConfig { server: server_config(), http: Some("127.0.0.1:0".parse().unwrap()), capacity: 1000 };
+        Self::start_with(gateway_config(), store).await
+    }
+
+    pub async fn start_with(config: GatewayConfig, store: SharedStore) -> Self {
         let gateway = GatewayServer::bind(config, store.clone()).await.unwrap();
         let (tcp, http) = (gateway.local_addr(), gateway.http_addr().unwrap());
         let admin = gateway.admin_addr().unwrap();
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move { gateway.run(token).await.unwrap() });
-        let scanned = store.clone();
+        let mut slot = None;
         until("the gateway's registration", async || {
-            let entries = scanned.scan(Kind::Gateway).await.unwrap();
-            entries.iter().flatten().any(|record| record.endpoint.port == tcp.port())
+            let entries = store.scan(Kind::Gateway).await.unwrap();
+            let own = entries.iter().flatten().find(|record| record.endpoint.port == tcp.port());
+            slot = own.map(|record| record.slot);
+            slot.is_some()
         })
         .await;
-        Self { tcp, http, admin, store, stop, task }
+        Self { slot: slot.unwrap(), tcp, http, admin, store, stop, task }
+    }
+
+    /// What the gateway says of itself in the registry.
+    pub async fn record(&self) -> pintail_store::ServerRecord {
+        record_of(&self.store, self.slot).await
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(self) {
+        soon("the gateway's end", self.task).await.unwrap();
     }
 
     pub async fn stop(self) {
@@ -88,12 +114,54 @@ impl TestGateway {
         soon("the gateway's end", self.task).await.unwrap();
     }
 
-    /// A metric's value.
+    /// The sum of a metric's values over all its labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = http_get(self.admin, "/metrics").await;
-        let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+        let lines = text.lines().filter(|line| line.split([' ', '{']).next() == Some(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
+
+    /// How a server looks to the gateway.
+    pub async fn health(&self, slot: Slot) -> Option<Health> {
+        let text = http_get(self.admin, "/metrics").await;
+        let shows = |health: Health| {
+            let line = format!("pintail_gateway_server_health{{server=\"{slot}\",health=\"{health}\"}} 1");
+            text.lines().any(|there| there == line)
+        };
+        let shown: Vec<_> = [Health::Up, Health::Suspect, Health::Down].into_iter().filter(|&it| shows(it)).collect();
+        assert!(shown.len() <= 1, "{shown:?}");
+        shown.first().copied()
+    }
+
+    pub async fn until_health(&self, slot: Slot, health: Health) {
+        until(&format!("{slot} to be {health}"), async || self.health(slot).await == Some(health)).await;
+    }
+
+    /// What has happened to a server, and why, as this gateway tells it.
+    pub async fn events(&self, slot: Slot) -> Vec<(String, String)> {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        stream.write_all(b"GET /events HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        // The stream never ends; what has happened comes at once.
+        let quiet = Duration::from_millis(150);
+        let mut chunk = [0; 4096];
+        while let Ok(read) = tokio::time::timeout(quiet, stream.read(&mut chunk)).await {
+            match read.unwrap() {
+                0 => break,
+                count => text.push_str(&String::from_utf8_lossy(&chunk[..count])),
+            }
+        }
+        let of_slot = |event: serde_json::Value| {
+            let field = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            (field("server") == slot.to_string()).then(|| (field("event"), field("cause")))
+        };
+        text.lines().filter_map(|line| serde_json::from_str(line.trim()).ok()).filter_map(of_slot).collect()
+    }
+}
+
+pub async fn record_of(store: &SharedStore, slot: Slot) -> pintail_store::ServerRecord {
+    let entries = store.scan(slot.kind).await.unwrap();
+    entries.into_iter().flatten().find(|record| record.slot == slot).expect("the slot is in the registry")
 }
 
 pub async fn http_get(address: SocketAddr, path: &str) -> String {
@@ -188,113 +256,4 @@ pub fn login(name: &str, resume_token: &str) -> Vec<u8> {
         client: "test".to_owned(),
     }
     .encode_to_vec()
-}
-
-/// A lobby or game server that greets, answers heartbeats, and hands everything else to the test.
-pub struct FakeServer {
-    pub slot: Slot,
-    pub incarnation: Incarnation,
-    pub events: mpsc::Receiver<(LinkId, Frame)>,
-    pub links: watch::Receiver<Vec<(Slot, Arc<Outbox>)>>,
-    store: SharedStore,
-    stop: CancellationToken,
-}
-
-impl FakeServer {
-    pub async fn start(kind: Kind, store: SharedStore) -> Self {
-        let listener = LinkListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let incarnation = Incarnation::random();
-        let endpoint = pintail_net::address::advertised(listener.local_addr(), None).unwrap();
-        let announcement = Announcement {
-            kind,
-            endpoint,
-            incarnation,
-            capacity: 100,
-            game_types: vec!["echo".parse().unwrap()],
-            version: "test".to_owned(),
-            admin_port: None,
-            http_port: None,
-        };
-        let slot = store.register(&announcement).await.unwrap().slot;
-        let identity = Identity { cluster: "test".to_owned(), slot, incarnation };
-        let (_, identity) = watch::channel(Some(identity));
-        let (events_tx, link_events) = mpsc::channel(1024);
-        let stop = CancellationToken::new();
-        tokio::spawn(listener.serve(ClusterSecret::loopback(), identity, events_tx, stop.clone()));
-        let (frames_tx, events) = mpsc::channel(4096);
-        let (links_tx, links) = watch::channel(Vec::new());
-        tokio::spawn(relay(link_events, frames_tx, links_tx));
-        tokio::spawn(keep_alive(store.clone(), slot, incarnation, endpoint, stop.clone()));
-        Self { slot, incarnation, events, links, store, stop }
-    }
-
-    /// The next frame that is not a heartbeat.
-    pub async fn recv(&mut self) -> Frame {
-        soon("a link frame", self.events.recv()).await.expect("the server runs").1
-    }
-
-    pub async fn recv_kind(&mut self, kind: u8) -> Bytes {
-        loop {
-            let frame = self.recv().await;
-            if frame.kind == kind {
-                return frame.body;
-            }
-        }
-    }
-
-    /// Waits for a link and gives what is sent over it.
-    pub async fn linked(&mut self) -> Arc<Outbox> {
-        soon("a link", self.links.wait_for(|links| !links.is_empty())).await.unwrap();
-        self.links.borrow()[0].1.clone()
-    }
-
-    /// Stops at once: links close, the registry is told.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.store.deregister(self.slot, self.incarnation).await.unwrap();
-    }
-}
-
-impl Drop for FakeServer {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-async fn keep_alive(
-    store: SharedStore,
-    slot: Slot,
-    incarnation: Incarnation,
-    endpoint: pintail_core::Endpoint,
-    stop: CancellationToken,
-) {
-    let heartbeat = pintail_store::Heartbeat { status: pintail_core::Status::Smooth, players: 0, endpoint };
-    while !stop.is_cancelled() {
-        store.heartbeat(slot, incarnation, &heartbeat).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-async fn relay(
-    mut events: mpsc::Receiver<LinkEvent>,
-    frames: mpsc::Sender<(LinkId, Frame)>,
-    links: watch::Sender<Vec<(Slot, Arc<Outbox>)>>,
-) {
-    let mut open: Vec<(LinkId, Slot, Arc<Outbox>)> = Vec::new();
-    while let Some(event) = events.recv().await {
-        match event {
-            LinkEvent::Opened { link, gateway, outbox } => open.push((link, gateway, outbox)),
-            LinkEvent::Closed { link } => open.retain(|&(id, ..)| id != link),
-            LinkEvent::Frames { link, frames: batch } => {
-                for frame in batch {
-                    if frame.kind != link_kind::HEARTBEAT {
-                        let _ = frames.send((link, frame)).await;
-                    } else if let Some((.., outbox)) = open.iter().find(|&&(id, ..)| id == link) {
-                        let _ = outbox.push(link_kind::HEARTBEAT_ANSWER, &[&frame.body]);
-                    }
-                }
-            }
-        }
-        links.send_replace(open.iter().map(|(_, slot, outbox)| (*slot, outbox.clone())).collect());
-    }
 }

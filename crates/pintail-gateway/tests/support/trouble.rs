@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use pintail_core::{Endpoint, Generation, Incarnation, Kind, SessionId, Slot};
+use pintail_core::{Charge, Endpoint, Generation, Incarnation, Kind, SessionId, Slot, Verdict};
 use pintail_store::{
-    Announcement, EmbeddedStore, Heartbeat, HeartbeatOutcome, HeldSession, Login, LoginOutcome, Registration, Registry,
-    Result, ScanEntry, Sessions,
+    Announcement, DrainRequest, EmbeddedStore, Heartbeat, HeartbeatOutcome, HeldSession, Login, LoginOutcome,
+    Registration, Registry, Result, ScanEntry, Sessions,
 };
 use tokio::sync::Semaphore;
 
@@ -65,7 +65,7 @@ impl Registry for TroubledStore {
             return Ok(HeartbeatOutcome::Lost);
         }
         let endpoint = self.place_of(heartbeat.endpoint);
-        self.inner.heartbeat(slot, incarnation, &Heartbeat { endpoint, ..*heartbeat }).await
+        self.inner.heartbeat(slot, incarnation, &Heartbeat { endpoint, ..heartbeat.clone() }).await
     }
     async fn deregister(&self, slot: Slot, incarnation: Incarnation) -> Result<()> {
         self.inner.deregister(slot, incarnation).await
@@ -75,6 +75,15 @@ impl Registry for TroubledStore {
     }
     async fn reap(&self) -> Result<Vec<Slot>> {
         self.inner.reap().await
+    }
+    async fn accuse(&self, slot: Slot, incarnation: Incarnation, observer: Slot, charge: Charge) -> Result<Verdict> {
+        self.inner.accuse(slot, incarnation, observer, charge).await
+    }
+    async fn absolve(&self, slot: Slot, incarnation: Incarnation, observer: Slot) -> Result<()> {
+        self.inner.absolve(slot, incarnation, observer).await
+    }
+    async fn ask_to_drain(&self, slot: Slot) -> Result<DrainRequest> {
+        self.inner.ask_to_drain(slot).await
     }
 }
 

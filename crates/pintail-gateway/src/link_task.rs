@@ -1,0 +1,336 @@
+//! One link to a lobby or game server: a task from the first dial to the last goodbye.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pintail_core::{Incarnation, Slot};
+use pintail_engine::backoff::{Backoff, BackoffPolicy};
+use pintail_engine::directory::Peer;
+use pintail_engine::health::{Event, LinkChange, LinkEnd as SeenEnd};
+use pintail_net::dial::dial;
+use pintail_net::{DialError, Identity, TcpConnection};
+use pintail_wire::deliver::Deliver;
+use pintail_wire::kind::{client as client_kind, link as kind};
+use pintail_wire::{Frame, Malformed};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::links::Link;
+use crate::server::Gateway;
+
+/// Waits between attempts to reach a server of ours.
+const DIAL_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(2) };
+
+/// Waits between attempts to greet someone who is no server of ours: it will hardly become one soon.
+const FOREIGN_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_secs(2), max: Duration::from_secs(60) };
+
+/// How long a link must have lived for the waits to start anew.
+const LINK_LIFE_MIN: Duration = Duration::from_secs(3);
+
+/// How long a link must have lived for a redial at once when it breaks: a server that greets and falls over, again and
+/// again, is met with growing waits.
+const REDIAL_LIFE_MIN: Duration = Duration::from_millis(250);
+
+/// Keeps one link open as long as it is wanted.
+pub(crate) struct LinkTask {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) peer: Peer,
+    pub(crate) wanted: watch::Receiver<bool>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl LinkTask {
+    pub(crate) async fn run(self) {
+        let mut trouble = Trouble::new(self.peer);
+        while let Some(me) = self.gateway.identity() {
+            let dialled = tokio::select! {
+                () = self.stop.cancelled() => return,
+                dialled = dial(self.peer.endpoint, &self.gateway.config.server.secret, &me, self.expected()) => dialled,
+            };
+            let pause = match dialled {
+                Ok((connection, identity)) => {
+                    let opened = Instant::now();
+                    let end = self.serve(connection, &identity).await;
+                    trouble.pause_after_link(end, opened.elapsed())
+                }
+                Err(error) => {
+                    let is_refused = matches!(error, DialError::Refused(_));
+                    self.tell(if is_refused { LinkChange::DialRefused } else { LinkChange::DialFailed }).await;
+                    trouble.pause_after(&error)
+                }
+            };
+            if !*self.wanted.borrow() {
+                return;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(pause), if !pause.is_zero() => {}
+                () = std::future::ready(()), if pause.is_zero() => {}
+            }
+        }
+    }
+
+    fn expected(&self) -> (Slot, Option<Incarnation>) {
+        (self.peer.slot, self.peer.incarnation)
+    }
+
+    async fn tell(&self, change: LinkChange) {
+        self.gateway.observe(Event::Link(self.peer, change)).await;
+    }
+
+    /// One link, from its greeting to its end.
+    async fn serve(&self, mut connection: TcpConnection, identity: &Identity) -> LinkEnd {
+        let link = self.gateway.links.open(self.peer, identity, self.gateway.now());
+        self.tell(LinkChange::Opened).await;
+        self.gateway.link_opened(&link);
+        info!(server = %link.slot, endpoint = %self.peer.endpoint, "link up");
+        let end = self.exchange(&mut connection, &link).await;
+        info!(server = %link.slot, why = end.why(), "link down");
+        self.gateway.links.close(&link);
+        self.tell(LinkChange::Ended(end.as_seen())).await;
+        self.gateway.link_closed(&link);
+        if end.is_orderly() {
+            connection.finish(&link.outbox).await;
+        }
+        end
+    }
+
+    /// Carries frames both ways until the link ends.
+    async fn exchange(&self, connection: &mut TcpConnection, link: &Link) -> LinkEnd {
+        let timing = &self.gateway.config.server.timing;
+        let mut heartbeat = interval(timing.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut roll_calls = self.gateway.links.roll_calls();
+        let mut silence = Silence::new(timing.heartbeat, timing.link_silence_max);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {
+                    // A full outbox has more urgent things to say.
+                    let _ = link.outbox.push(kind::GOODBYE, &[]);
+                    return LinkEnd::Here;
+                }
+                () = link.given_up.cancelled() => return LinkEnd::Silent,
+                _ = heartbeat.tick() => {
+                    if silence.one_more() {
+                        return LinkEnd::Silent;
+                    }
+                    self.send_heartbeat(link);
+                }
+                Ok(()) = roll_calls.changed() => self.send_heartbeat(link),
+                received = connection.recv(&link.outbox) => {
+                    let frame = match received {
+                        Ok(Some(frame)) => frame,
+                        Ok(None) => return LinkEnd::Closed,
+                        Err(error) => {
+                            debug!(server = %link.slot, %error, "link broken");
+                            return LinkEnd::Broken;
+                        }
+                    };
+                    silence.broken();
+                    link.hear(self.gateway.now());
+                    if let Some(end) = self.take_all(connection, link, frame) {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_heartbeat(&self, link: &Link) {
+        let nanos = u64::try_from(self.gateway.now().as_nanos()).unwrap_or(u64::MAX);
+        // A full outbox is noticed by the server's silence.
+        let _ = link.outbox.push(kind::HEARTBEAT, &[&nanos.to_be_bytes()]);
+    }
+
+    /// The time that was sent comes back; one that can't have been sent says nothing.
+    fn heartbeat_answered(&self, body: &[u8]) {
+        let sent = body.try_into().map(|nanos| Duration::from_nanos(u64::from_be_bytes(nanos)));
+        if let Some(round_trip) = sent.ok().and_then(|sent| self.gateway.now().checked_sub(sent)) {
+            self.gateway.metrics.round_trip.observe(round_trip.as_secs_f64());
+        }
+    }
+
+    /// Takes a frame and all that arrived with it; says how the link has to end, if it has to.
+    fn take_all(&self, connection: &mut TcpConnection, link: &Link, first: Frame) -> Option<LinkEnd> {
+        let mut next = Some(first);
+        while let Some(frame) = next {
+            match self.take(&frame) {
+                Ok(Next::Go) => {}
+                Ok(Next::End) => return Some(LinkEnd::Goodbye),
+                Err(error) => {
+                    warn!(server = %link.slot, %error, "the server sent rubbish: closing the link");
+                    return Some(LinkEnd::Rubbish);
+                }
+            }
+            next = match connection.buffered() {
+                Ok(next) => next,
+                Err(error) => {
+                    warn!(server = %link.slot, %error, "the server sent rubbish: closing the link");
+                    return Some(LinkEnd::Rubbish);
+                }
+            };
+        }
+        None
+    }
+
+    fn take(&self, frame: &Frame) -> Result<Next, Malformed> {
+        match frame.kind {
+            kind::DELIVER => {
+                let deliver = Deliver::decode(frame.body.clone())?;
+                if deliver.client_kind == client_kind::LOBBY_REPLY && !self.gateway.lobby_answered(&deliver) {
+                    return Ok(Next::Go);
+                }
+                let delivered =
+                    self.gateway.sessions.deliver(deliver.client_kind, deliver.recipients(), &deliver.shared);
+                self.gateway.metrics.frames_out.inc_by(delivered.queued);
+                self.gateway.metrics.undeliverable.inc_by(delivered.absent);
+                Ok(Next::Go)
+            }
+            kind::HEARTBEAT_ANSWER => {
+                self.heartbeat_answered(&frame.body);
+                Ok(Next::Go)
+            }
+            kind::SERVER_GOODBYE => Ok(Next::End),
+            // A server's kind that a newer version brought. A gateway's own kind would be an echo.
+            128.. => Ok(Next::Go),
+            other => Err(Malformed(format!("a frame of kind {other}, which gateways send"))),
+        }
+    }
+}
+
+enum Next {
+    Go,
+    End,
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LinkEnd {
+    /// This gateway closes it.
+    Here,
+    /// The server said goodbye.
+    Goodbye,
+    /// The server closed the connection without a goodbye.
+    Closed,
+    /// The connection broke.
+    Broken,
+    /// Nothing was heard for too long, or the server is known to be down.
+    Silent,
+    /// What was heard is no protocol.
+    Rubbish,
+}
+
+impl LinkEnd {
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Here => "closed by this gateway",
+            Self::Goodbye => "the server stops",
+            Self::Closed => "the server closed it",
+            Self::Broken => "the connection broke",
+            Self::Silent => "the server is silent",
+            Self::Rubbish => "the server sent rubbish",
+        }
+    }
+
+    /// What it means for how the server looks.
+    const fn as_seen(self) -> SeenEnd {
+        match self {
+            Self::Goodbye => SeenEnd::Goodbye,
+            Self::Closed | Self::Broken => SeenEnd::Broken,
+            Self::Here | Self::Silent | Self::Rubbish => SeenEnd::ClosedHere,
+        }
+    }
+
+    /// Whether there is someone to send the rest to.
+    const fn is_orderly(self) -> bool {
+        matches!(self, Self::Here | Self::Goodbye)
+    }
+}
+
+/// How long a server has said nothing, in heartbeats: a gateway that was held up itself has sent none meanwhile, and
+/// reads what has arrived before it counts another.
+struct Silence {
+    heartbeats: u32,
+    heartbeats_max: u32,
+}
+
+impl Silence {
+    fn new(period: Duration, max: Duration) -> Self {
+        let heartbeats_max = max.as_nanos().div_ceil(period.as_nanos().max(1));
+        Self { heartbeats: 0, heartbeats_max: u32::try_from(heartbeats_max).unwrap_or(u32::MAX) }
+    }
+
+    /// One more heartbeat is due. Returns whether it has been too long.
+    const fn one_more(&mut self) -> bool {
+        self.heartbeats += 1;
+        // The first of them is due at once.
+        self.heartbeats > self.heartbeats_max + 1
+    }
+
+    const fn broken(&mut self) {
+        self.heartbeats = 0;
+    }
+}
+
+/// What keeps a server from being linked: how long to pause, and what to tell the operator, once for each kind of
+/// trouble.
+struct Trouble {
+    peer: Peer,
+    backoff: Backoff,
+    foreign: Backoff,
+    /// It was linked: it is a server of ours, whatever it does.
+    is_ours: bool,
+    told: Option<std::mem::Discriminant<DialError>>,
+}
+
+impl Trouble {
+    fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            backoff: Backoff::new(DIAL_BACKOFF),
+            foreign: Backoff::new(FOREIGN_BACKOFF),
+            is_ours: false,
+            told: None,
+        }
+    }
+
+    fn pause_after_link(&mut self, end: LinkEnd, lived: Duration) -> Duration {
+        self.told = None;
+        self.is_ours = true;
+        // One that ends as soon as it is open is trouble of its own.
+        if lived >= LINK_LIFE_MIN {
+            self.backoff.succeed();
+        }
+        // Whether the server's process is gone shows at once, and much depends on it.
+        if end.as_seen() == SeenEnd::Broken && lived >= REDIAL_LIFE_MIN {
+            return Duration::ZERO;
+        }
+        self.backoff.fail(&mut rand::rng())
+    }
+
+    fn pause_after(&mut self, error: &DialError) -> Duration {
+        self.tell(error);
+        let backoff = if self.is_foreign(error) { &mut self.foreign } else { &mut self.backoff };
+        backoff.fail(&mut rand::rng())
+    }
+
+    /// A server of ours that does not greet is stuck, or stopped for a while.
+    fn is_foreign(&self, error: &DialError) -> bool {
+        error.is_foreign() && !self.is_ours
+    }
+
+    fn tell(&mut self, error: &DialError) {
+        if self.told.replace(std::mem::discriminant(error)) == Some(std::mem::discriminant(error)) {
+            debug!(server = %self.peer.slot, %error, "still no link");
+            return;
+        }
+        if self.is_foreign(error) {
+            warn!(server = %self.peer.slot, %error, "not a server of this cluster: it gets no work; trying again from time to time");
+        } else {
+            warn!(server = %self.peer.slot, %error, "no link; trying until it works");
+        }
+    }
+}
