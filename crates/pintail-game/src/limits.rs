@@ -28,3 +28,10 @@ pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// How many games may be on their way from the store at once. Those beyond are found again by the next scan.
 pub(crate) const LOADS_MAX: usize = 1024;
+
+/// How long the loop that runs the games may go on before it looks at its links again: a gateway's heartbeat waits for two
+/// turns at most, which leaves most of the time after which a silent server is suspected to a single slow step.
+pub(crate) const TURN_BUDGET: Duration = Duration::from_millis(50);
+
+/// How often a draining server says how far it is.
+pub(crate) const DRAIN_REPORT_PERIOD: Duration = Duration::from_secs(2);

@@ -11,6 +11,9 @@ pub(crate) const RUNNING_MAX: usize = 256;
 /// How many jobs wait. At a millisecond each they are done well within a gateway's patience.
 pub(crate) const WAITING_MAX: usize = 16 * 1024;
 
+/// From how many waiting jobs on the server is congested: new work would soon be refused.
+pub(crate) const WAITING_COMFORTABLE: usize = WAITING_MAX / 2;
+
 /// How many jobs of one line wait or run: all unanswered requests of a session, twice, because a gateway sends them
 /// again over a new link while those of the lost one still run.
 pub(crate) const LINE_MAX: usize = 2 * LOBBY_REQUESTS_IN_FLIGHT_MAX;
@@ -80,9 +83,9 @@ impl<K: Copy + Eq + Hash, J> Backlog<K, J> {
         }
     }
 
-    /// Whether new work would soon be refused.
-    pub(crate) fn is_congested(&self) -> bool {
-        self.waiting >= WAITING_MAX / 2
+    /// How many jobs wait.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
     }
 }
 
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(backlog.push(0, ()), Err(()));
         let accepted = (1_u32..).take_while(|&key| backlog.push(key, ()).is_ok()).count();
         assert_eq!(accepted + LINE_MAX, WAITING_MAX);
-        assert!(backlog.is_congested());
+        assert_eq!(backlog.waiting(), WAITING_MAX);
         assert_eq!(std::iter::from_fn(|| backlog.next()).count(), RUNNING_MAX);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pintail_core::{GameId, Generation, PlayerName, RequestId, RoomId, SessionId};
+use pintail_engine::load::{Load, LoadMonitor};
 use pintail_engine::room::{Actor, Presence};
-use pintail_net::{LinkEvent, LinkId, MemberEvent, RoleError};
+use pintail_net::cpu::ProcessCpu;
+use pintail_net::{LinkEvent, LinkId, MemberEvent, Renewer, RoleError, SharedVitals, StatusNews};
 use pintail_store::{Letter, Notice};
 use pintail_wire::client::lobby_reply;
 use pintail_wire::kind::link as kind;
@@ -16,11 +17,11 @@ use pintail_wire::link::{LobbyForward, SessionPresence};
 use pintail_wire::{Frame, Malformed, Message};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, WAITING_COMFORTABLE};
 use crate::lobby::{Forwarded, Lobby};
 use crate::refusal::Refusal;
 use crate::router::Route;
@@ -43,21 +44,17 @@ enum Job {
     Settle(GameId),
 }
 
-/// What the loop's neighbours may see of it.
-#[derive(Debug, Default)]
-pub(crate) struct Condition {
-    /// Whether the server is registered and takes requests.
-    pub(crate) ready: Arc<AtomicBool>,
-    /// Whether it is busy beyond what it likes.
-    pub(crate) congested: AtomicBool,
-    /// Whether it is about to stop.
-    pub(crate) stopping: AtomicBool,
-}
-
 /// The loop's own state.
 pub(crate) struct Dispatch {
     lobby: Arc<Lobby>,
-    condition: Arc<Condition>,
+    vitals: Arc<SharedVitals>,
+    renewer: Renewer,
+    load: LoadMonitor,
+    cpu: ProcessCpu,
+    began: Instant,
+    /// When the loop says how it stands, whether anything else happens or not.
+    reports: Interval,
+    stopping: bool,
     links: HashMap<LinkId, Route>,
     backlog: Backlog<Line, Job>,
     tasks: JoinSet<()>,
@@ -66,22 +63,37 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(crate) fn new(lobby: Arc<Lobby>, condition: Arc<Condition>) -> Self {
-        let (links, lines) = (HashMap::new(), HashMap::new());
-        Self { lobby, condition, links, backlog: Backlog::new(), tasks: JoinSet::new(), lines }
+    pub(crate) fn new(lobby: Arc<Lobby>, vitals: Arc<SharedVitals>, renewer: Renewer, report_period: Duration) -> Self {
+        let mut reports = interval(report_period);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            lobby,
+            vitals,
+            renewer,
+            load: LoadMonitor::new("waiting requests"),
+            cpu: ProcessCpu::new(),
+            began: Instant::now(),
+            reports,
+            stopping: false,
+            links: HashMap::new(),
+            backlog: Backlog::new(),
+            tasks: JoinSet::new(),
+            lines: HashMap::new(),
+        }
     }
 
-    /// Works until `stop`, then finishes what has begun.
+    /// Works until `stop` or until an operator asks the server to drain, then finishes what has begun.
     pub(crate) async fn run(
         &mut self,
         links: &mut mpsc::Receiver<LinkEvent>,
         members: &mut mpsc::Receiver<MemberEvent>,
         stop: &CancellationToken,
     ) -> Result<(), RoleError> {
-        loop {
+        while !self.stopping {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => self.drain(),
+                _ = self.reports.tick() => self.report(),
                 Some(ended) = self.tasks.join_next_with_id() => self.on_ended(&ended),
                 event = members.recv() => match event {
                     Some(event) => self.on_member(&event)?,
@@ -94,17 +106,23 @@ impl Dispatch {
             }
             self.start_jobs();
         }
-        self.condition.stopping.store(true, Ordering::Relaxed);
-        self.condition.ready.store(false, Ordering::Relaxed);
-        if timeout(DRAIN_MAX, self.drain(links)).await.is_err() {
+        if timeout(DRAIN_MAX, self.finish_jobs(links)).await.is_err() {
             warn!("some requests were still in flight when the server stopped");
         }
         Ok(())
     }
 
+    /// Takes no new requests. The registry is told at once.
+    fn drain(&mut self) {
+        info!(links = self.links.len(), "draining");
+        self.stopping = true;
+        self.vitals.drain();
+        self.renewer.renew_now();
+    }
+
     /// Finishes what has begun. What arrives now stays unanswered: its gateway sends it to another lobby server as soon
     /// as this one's links close.
-    async fn drain(&mut self, links: &mut mpsc::Receiver<LinkEvent>) {
+    async fn finish_jobs(&mut self, links: &mut mpsc::Receiver<LinkEvent>) {
         loop {
             self.start_jobs();
             tokio::select! {
@@ -112,8 +130,24 @@ impl Dispatch {
                     Some(ended) => self.on_ended(&ended),
                     None => return,
                 },
+                _ = self.reports.tick() => self.report(),
                 Some(event) = links.recv() => self.on_link(event),
             }
+        }
+    }
+
+    /// The loop has come round: says so, and how much it has to do.
+    fn report(&mut self) {
+        self.vitals.beat().beat();
+        let load = Load {
+            used: u32::try_from(self.backlog.waiting()).unwrap_or(u32::MAX),
+            capacity: u32::try_from(WAITING_COMFORTABLE).unwrap_or(u32::MAX),
+            cpu: self.cpu.share(),
+            ..Load::default()
+        };
+        let condition = self.load.observe(self.began.elapsed(), &load);
+        if self.vitals.report(condition, 0) == StatusNews::Changed {
+            self.renewer.renew_now();
         }
     }
 
@@ -123,7 +157,6 @@ impl Dispatch {
             let task = self.tasks.spawn(async move { job.run(&lobby).await });
             self.lines.insert(task.id(), line);
         }
-        self.condition.congested.store(self.backlog.is_congested(), Ordering::Relaxed);
     }
 
     fn on_ended(&mut self, ended: &Result<(Id, ()), JoinError>) {
@@ -141,12 +174,13 @@ impl Dispatch {
 
     fn on_member(&mut self, event: &MemberEvent) -> Result<(), RoleError> {
         match event {
-            MemberEvent::Joined(_) => self.condition.ready.store(true, Ordering::Relaxed),
+            MemberEvent::Joined(_) => self.vitals.joined(),
             // A letter that finds no place is found by the sweep.
             MemberEvent::Notice(Notice::Letter(Letter::GameOver(game))) => {
                 self.push(Line::Room(game.room), Job::Settle(*game));
             }
             MemberEvent::Notice(_) => {}
+            MemberEvent::DrainAsked => self.drain(),
             MemberEvent::Superseded => return Err(RoleError::Superseded),
         }
         Ok(())
@@ -187,7 +221,7 @@ impl Dispatch {
                 let _ = route.outbox.push(kind::HEARTBEAT_ANSWER, &[&frame.body]);
             }
             kind::GOODBYE => {}
-            _ if self.condition.stopping.load(Ordering::Relaxed) => {}
+            _ if self.stopping => {}
             kind::LOBBY_FORWARD => self.on_request(route, LobbyForward::decode(frame.body.clone())?),
             kind::SESSION_PRESENCE => self.on_presence(route, &SessionPresence::decode(frame.body.clone())?)?,
             other => return Err(Malformed(format!("a lobby server takes no frames of kind {other}"))),

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pintail_core::limits::{LEASE_RENEWAL, ROOM_AWAY_GRACE};
-use pintail_core::{Endpoint, GameCatalog, Kind, Status};
+use pintail_core::limits::ROOM_AWAY_GRACE;
+use pintail_core::{Endpoint, GameCatalog, Kind};
 use pintail_net::admin::AdminState;
 use pintail_net::connection::CLOSE_TIMEOUT;
-use pintail_net::{LinkEvent, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, Vitals};
+use pintail_net::{
+    Events, LinkEvent, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals,
+};
 use pintail_store::SharedStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::dispatch::{Condition, Dispatch};
+use crate::dispatch::Dispatch;
 use crate::lobby::Lobby;
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -92,7 +93,7 @@ impl LobbyServer {
         self.ports.admin_addr()
     }
 
-    /// Serves until `stop`; then finishes the requests in flight, leaves the registry, and closes its links.
+    /// Serves until `stop`, or until an operator asks it to drain; then finishes the requests in flight, leaves the registry, and closes its links.
     /// Dropping the future ends it at once, as a crash would.
     ///
     /// # Errors
@@ -100,16 +101,20 @@ impl LobbyServer {
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
         info!(listen = %self.local_addr(), endpoint = %self.endpoint(), "lobby listening");
         let ServerConfig { cluster, version, .. } = &self.config.server;
-        let announcement = self.ports.announcement(Kind::Lobby, self.config.capacity, version);
-        let condition = Arc::new(Condition::default());
-        let mut metrics = Registry::default();
+        let timing = self.config.server.timing;
+        let (mut metrics, events) = (Registry::default(), Events::default());
         let own_metrics = Metrics::new(&mut metrics);
-        let membership = MembershipConfig { announcement, cluster: cluster.clone(), renewal: LEASE_RENEWAL };
-        let vitals = {
-            let condition = condition.clone();
-            move || Vitals { status: status(&condition), players: 0 }
+        let membership = MembershipConfig {
+            announcement: self.ports.announcement(Kind::Lobby, self.config.capacity, version),
+            cluster: cluster.clone(),
+            timing,
+            events: events.clone(),
+            cut_off: Arc::default(),
         };
-        let (membership, mut members) = Membership::start(self.store.clone(), membership, vitals);
+        let vitals = Arc::new(SharedVitals::new());
+        let reported = vitals.clone();
+        let (membership, mut members) = Membership::start(self.store.clone(), membership, move || reported.vitals());
+        membership.register_metrics(metrics.sub_registry_with_prefix("pintail_lobby"));
         let lobby = Arc::new(Lobby {
             store: self.store,
             catalog: self.config.catalog,
@@ -119,17 +124,21 @@ impl LobbyServer {
             away_grace: self.config.away_grace,
         });
 
-        let (events, mut links) = mpsc::channel(LINK_EVENTS_MAX);
+        let (link_events, mut links) = mpsc::channel(LINK_EVENTS_MAX);
         let close = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.ports.links.serve(self.config.server.secret, membership.identity(), events, close.clone()));
+        let (secret, identity) = (self.config.server.secret, membership.identity());
+        tasks.spawn(self.ports.links.serve(secret, timing.link_silence_max, identity, link_events, close.clone()));
         if let Some(admin) = self.ports.admin {
-            let state = AdminState { ready: condition.ready.clone(), metrics: Arc::new(metrics) };
+            let state = AdminState { ready: vitals.ready(), metrics: Arc::new(metrics), events };
             tasks.spawn(admin.serve(state, close.clone()));
         }
         let mut sweep = JoinSet::new();
         sweep.spawn(Sweep::new(lobby.clone()).run());
-        let ended = Dispatch::new(lobby, condition).run(&mut links, &mut members, &stop).await;
+        let watch = vitals.beat().watch(timing.suspect_after, membership.renewer());
+        let mut dispatch = Dispatch::new(lobby, vitals, membership.renewer(), timing.heartbeat);
+        let ended = dispatch.run(&mut links, &mut members, &stop).await;
+        drop(watch);
         sweep.shutdown().await;
         members.close();
         membership.leave().await;
@@ -137,16 +146,6 @@ impl LobbyServer {
         close_links(links, tasks).await;
         info!("lobby stopped");
         ended
-    }
-}
-
-fn status(condition: &Condition) -> Status {
-    if condition.stopping.load(Ordering::Relaxed) {
-        Status::Unused
-    } else if condition.congested.load(Ordering::Relaxed) {
-        Status::Congested
-    } else {
-        Status::Smooth
     }
 }
 

@@ -114,6 +114,7 @@ pub struct Stats {
     pub games_started: u64,
     pub games_ended: u64,
     pub steps: u64,
+    pub fixed_steps_due: u64,
     pub overruns: u64,
     pub inputs: u64,
     pub reliable_messages: u64,

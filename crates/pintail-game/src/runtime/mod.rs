@@ -56,5 +56,32 @@ impl Add<Duration> for Now {
     }
 }
 
+/// How long a turn may take. It is looked at between two games and between two steps: whatever runs then is not cut off.
+#[derive(Clone, Copy)]
+pub struct Budget<'a> {
+    clock: &'a dyn Fn() -> Now,
+    until: Now,
+}
+
+impl<'a> Budget<'a> {
+    /// Until this time, by this clock.
+    #[must_use]
+    pub const fn new(clock: &'a dyn Fn() -> Now, until: Now) -> Self {
+        Self { clock, until }
+    }
+
+    /// Whether it is spent.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        (self.clock)() >= self.until
+    }
+}
+
+impl std::fmt::Debug for Budget<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use pintail_core::secret::random_bytes;
 use pintail_core::{ClusterSecret, Incarnation, Slot};
-use pintail_net::{Identity, LinkEvent, LinkId, LinkListener, MemberEvent, Outbox, PushError, RoleError};
+use pintail_engine::load::{Load, LoadMonitor};
+use pintail_net::cpu::ThreadCpu;
+use pintail_net::{
+    Identity, Lease, LinkEvent, LinkId, LinkListener, MemberEvent, Outbox, PushError, Renewer, RoleError, SharedVitals,
+    StatusNews,
+};
 use pintail_store::{Letter, Notice};
 use pintail_wire::kind;
 use tokio::sync::{mpsc, watch};
@@ -14,50 +19,42 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::GameConfig;
+use super::inbox::{self, Inbox};
 use super::metrics::Metrics;
+use super::phase::{Left, Phase, Task};
 use super::store_worker::{StoreAnswer, StoreCall};
-use super::{GameConfig, SharedVitals};
-use crate::runtime::{Command, Delivery, Effects, GameHost, HostEvent, Now};
+use crate::limits::TURN_BUDGET;
+use crate::runtime::{Budget, Command, Delivery, Effects, GameHost, HostEvent, Now};
 
 /// How many link events may wait for the loop; links wait with the next.
 const LINK_EVENTS_MAX: usize = 1024;
 
-/// How many events of one kind are taken before the games step.
-const EVENTS_PER_TURN: usize = 1024;
-
 /// How often the games here are compared with those that the store says are.
 const SCAN_PERIOD: Duration = Duration::from_secs(1);
 
-/// How often the loop says how much it has to do.
-const REPORT_PERIOD: Duration = Duration::from_millis(250);
-
-/// How long a stopping server waits for the store and the players to hear how their games ended.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Where the links come from: the port, the secret, and who this server is.
-type Links = (LinkListener, ClusterSecret, watch::Receiver<Option<Identity>>);
+pub(super) struct Links {
+    pub(super) listener: LinkListener,
+    pub(super) secret: ClusterSecret,
+    pub(super) silence_max: Duration,
+    pub(super) identity: watch::Receiver<Option<Identity>>,
+}
 
 /// What the loop hears besides its links.
 pub(super) struct Mailboxes {
     pub(super) member_events: mpsc::Receiver<MemberEvent>,
+    pub(super) lease: watch::Receiver<Lease>,
     pub(super) answers: mpsc::Receiver<StoreAnswer>,
     pub(super) stop: CancellationToken,
 }
 
-/// How far a server is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// → `Draining` when told to stop.
-    Serving,
-    /// Takes no new games. → `Flushing` when all games are over, or at this time.
-    Draining {
-        until: Now,
-    },
-    /// All games are over; → `Over` when everyone has heard, or at this time.
-    Flushing {
-        until: Now,
-    },
-    Over,
+/// Whom the loop tells, besides its links.
+pub(super) struct Neighbours {
+    pub(super) calls: mpsc::Sender<StoreCall>,
+    pub(super) renewer: Renewer,
+    pub(super) vitals: Arc<SharedVitals>,
+    pub(super) metrics: Metrics,
 }
 
 pub(super) struct GameLoop {
@@ -65,44 +62,50 @@ pub(super) struct GameLoop {
     incarnation: Incarnation,
     slot: Option<Slot>,
     links: HashMap<LinkId, Arc<Outbox>>,
-    calls: mpsc::Sender<StoreCall>,
-    /// Answers to calls that could not even be made, for the next turn.
-    failed_calls: Vec<StoreAnswer>,
+    neighbours: Neighbours,
+    inbox: Inbox,
     scan_at: Now,
     is_scanning: bool,
+    capacity: u32,
+    load: LoadMonitor,
+    cpu: ThreadCpu,
+    /// Fixed steps since the last report: due, and given up.
+    steps: (u64, u64),
+    report_period: Duration,
     report_at: Now,
     phase: Phase,
+    /// When the drain began.
+    drains_since: Option<Instant>,
     superseded: bool,
     drain_timeout: Duration,
-    metrics: Metrics,
-    vitals: Arc<SharedVitals>,
+    lease_ttl: Duration,
     fx: Effects,
     began: Instant,
 }
 
 impl GameLoop {
-    pub(super) fn new(
-        config: &GameConfig,
-        incarnation: Incarnation,
-        calls: mpsc::Sender<StoreCall>,
-        metrics: Metrics,
-        vitals: Arc<SharedVitals>,
-    ) -> Self {
+    /// A loop that has not begun, for the thread that calls this.
+    pub(super) fn new(config: &GameConfig, incarnation: Incarnation, neighbours: Neighbours) -> Self {
         Self {
             host: GameHost::new(config.types.clone(), incarnation, u64::from_be_bytes(random_bytes())),
             incarnation,
             slot: None,
             links: HashMap::new(),
-            calls,
-            failed_calls: Vec::new(),
+            neighbours,
+            inbox: Inbox::default(),
             scan_at: Now::default(),
             is_scanning: false,
+            capacity: config.capacity,
+            load: LoadMonitor::new("games"),
+            cpu: ThreadCpu::new(),
+            steps: (0, 0),
+            report_period: config.server.timing.heartbeat,
             report_at: Now::default(),
             phase: Phase::Serving,
+            drains_since: None,
             superseded: false,
             drain_timeout: config.drain_timeout,
-            metrics,
-            vitals,
+            lease_ttl: config.server.timing.lease_ttl,
             fx: Effects::default(),
             began: Instant::now(),
         }
@@ -115,10 +118,10 @@ impl GameLoop {
             .build()
             .map_err(|error| RoleError::Internal(format!("no runtime for the games: {error}")))?;
         runtime.block_on(async move {
-            let (listener, secret, identity) = links;
+            let Links { listener, secret, silence_max, identity } = links;
             let (events_tx, events) = mpsc::channel(LINK_EVENTS_MAX);
             let stop_links = CancellationToken::new();
-            let serving = tokio::spawn(listener.serve(secret, identity, events_tx, stop_links.clone()));
+            let serving = tokio::spawn(listener.serve(secret, silence_max, identity, events_tx, stop_links.clone()));
             let outcome = self.run(events, mailboxes).await;
             // The loop's end has dropped the events, so no link waits for it; each says goodbye and sends what it has.
             stop_links.cancel();
@@ -128,53 +131,66 @@ impl GameLoop {
     }
 
     async fn run(mut self, mut links: mpsc::Receiver<LinkEvent>, mut mail: Mailboxes) -> Result<(), RoleError> {
-        let (mut link_events, mut member_events, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         while self.phase != Phase::Over {
             let wake = self.began + self.next_wake().0;
             tokio::select! {
                 () = mail.stop.cancelled(), if self.phase == Phase::Serving => self.drain(),
-                taken = links.recv_many(&mut link_events, EVENTS_PER_TURN) => if taken == 0 {
-                    return Err(RoleError::Internal("the port for links has failed".to_owned()));
+                event = links.recv() => match event {
+                    Some(event) => self.inbox.links.push_back(event),
+                    None => return Err(RoleError::Internal("the port for links has failed".to_owned())),
                 },
                 // A membership that is over (superseded) has no more to say, at once and for ever.
-                _ = mail.member_events.recv_many(&mut member_events, EVENTS_PER_TURN), if !mail.member_events.is_closed() => {}
-                _ = mail.answers.recv_many(&mut answers, EVENTS_PER_TURN) => {}
+                event = mail.member_events.recv(), if !mail.member_events.is_closed() => self.inbox.members.extend(event),
+                answer = mail.answers.recv() => self.inbox.answers.extend(answer),
+                Ok(()) = mail.lease.changed(), if self.phase.waits_for_store() => self.note_renewal(*mail.lease.borrow()),
                 () = tokio::time::sleep_until(wake) => {}
             }
             // Whatever else has arrived belongs to the same turn.
-            take_ready(&mut links, &mut link_events);
-            take_ready(&mut mail.member_events, &mut member_events);
-            take_ready(&mut mail.answers, &mut answers);
-            self.turn(&mut link_events, &mut member_events, &mut answers);
+            inbox::take_ready(&mut links, &mut self.inbox.links);
+            inbox::take_ready(&mut mail.member_events, &mut self.inbox.members);
+            inbox::take_ready(&mut mail.answers, &mut self.inbox.answers);
+            self.turn();
             // Games that are always busy must not keep the links from reading and writing.
             tokio::task::yield_now().await;
         }
         if self.superseded { Err(RoleError::Superseded) } else { Ok(()) }
     }
 
-    fn turn(
-        &mut self,
-        link_events: &mut Vec<LinkEvent>,
-        member_events: &mut Vec<MemberEvent>,
-        answers: &mut Vec<StoreAnswer>,
-    ) {
+    /// One turn. What would make it last too long waits for the next.
+    fn turn(&mut self) {
         let now = self.now();
-        for event in member_events.drain(..) {
+        self.neighbours.vitals.beat().beat();
+        let began = self.began;
+        let clock = move || Now(began.elapsed());
+        let budget = Budget::new(&clock, now + TURN_BUDGET);
+        while let Some(event) = self.inbox.members.pop_front() {
             self.on_member_event(now, event);
         }
-        answers.append(&mut self.failed_calls);
-        for answer in answers.drain(..) {
-            self.on_answer(now, answer);
-        }
-        for event in link_events.drain(..) {
+        while let Some(event) = self.inbox.links.pop_front() {
             self.on_link_event(now, event);
+            if budget.is_spent() {
+                break;
+            }
         }
-        self.host.advance(now, &mut self.fx);
-        self.metrics.add(&std::mem::take(&mut self.fx.stats), self.now().since(now));
+        while let Some(answer) = self.inbox.answers.pop_front() {
+            self.on_answer(now, answer);
+            if budget.is_spent() {
+                break;
+            }
+        }
+        self.host.advance(now, &budget, &mut self.fx);
+        self.count(now);
         self.carry_out(now);
         self.scan(now);
         self.report(now);
         self.go_on(now);
+    }
+
+    fn count(&mut self, turn_began: Now) {
+        let stats = std::mem::take(&mut self.fx.stats);
+        self.steps.0 += stats.fixed_steps_due;
+        self.steps.1 += stats.overruns;
+        self.neighbours.metrics.add(&stats, self.now().since(turn_began));
     }
 
     fn on_link_event(&mut self, now: Now, event: LinkEvent) {
@@ -203,7 +219,7 @@ impl GameLoop {
             MemberEvent::Joined(identity) => {
                 self.slot = Some(identity.slot);
                 self.scan_at = now;
-                self.vitals.joined();
+                self.neighbours.vitals.joined();
                 self.host.handle(now, HostEvent::Joined(identity.slot), &mut self.fx);
             }
             MemberEvent::Notice(Notice::Rescan) => self.scan_at = now,
@@ -214,6 +230,7 @@ impl GameLoop {
                 self.host.handle(now, HostEvent::PlayerLeft(id, session), &mut self.fx);
             }
             MemberEvent::Notice(_) => {}
+            MemberEvent::DrainAsked => self.drain(),
             MemberEvent::Superseded => {
                 self.superseded = true;
                 self.drain_timeout = Duration::ZERO;
@@ -224,8 +241,22 @@ impl GameLoop {
 
     fn on_answer(&mut self, now: Now, answer: StoreAnswer) {
         self.is_scanning &= !matches!(answer, None | Some(HostEvent::Hosted { .. }));
+        if let Some(HostEvent::Hosted { asked, .. }) = &answer {
+            self.phase.scanned(*asked);
+        }
         if let Some(event) = answer {
             self.host.handle(now, event, &mut self.fx);
+        }
+    }
+
+    /// The lease was renewed, and if that was after the drain had begun, then the store knows of it.
+    fn note_renewal(&mut self, lease: Lease) {
+        if let (Some(since), Lease::Held { renewed, .. }) = (self.drains_since, lease)
+            && renewed >= since
+        {
+            let now = self.now();
+            self.phase.store_knows(now);
+            self.scan_at = now;
         }
     }
 
@@ -257,7 +288,7 @@ impl GameLoop {
         if push(outbox).is_err() {
             // The gateway dials again, its clients attach again, and the streams go on where they were.
             warn!("a gateway reads too slowly; its link is closed");
-            self.metrics.slow_links.inc();
+            self.neighbours.metrics.slow_links.inc();
             self.close_link(now, link);
         }
     }
@@ -270,9 +301,9 @@ impl GameLoop {
     }
 
     fn call(&mut self, call: StoreCall) {
-        if let Err(error) = self.calls.try_send(call) {
-            self.metrics.refused_store_calls.inc();
-            self.failed_calls.push(error.into_inner().failed());
+        if let Err(error) = self.neighbours.calls.try_send(call) {
+            self.neighbours.metrics.refused_store_calls.inc();
+            self.inbox.answers.push_back(error.into_inner().failed());
         }
     }
 
@@ -288,62 +319,64 @@ impl GameLoop {
     }
 
     fn report(&mut self, now: Now) {
-        if self.report_at <= now {
-            self.report_at = now + REPORT_PERIOD;
-            let (games, players) = (self.host.live_games(), self.host.attached_players());
-            self.vitals.report(games, players);
-            self.metrics.games.set(games as i64);
-            self.metrics.players.set(players as i64);
-            self.metrics.links.set(self.links.len() as i64);
+        if now < self.report_at {
+            return;
+        }
+        self.report_at = now + self.report_period;
+        let (games, players) = (self.host.live_games(), self.host.attached_players());
+        let (steps_due, steps_given_up) = std::mem::take(&mut self.steps);
+        let used = u32::try_from(games).unwrap_or(u32::MAX);
+        let capacity = self.capacity;
+        let load = Load { used, capacity, steps_due, steps_given_up, commit_lag: None, cpu: self.cpu.share() };
+        let condition = self.load.observe(now.0, &load);
+        let Neighbours { metrics, vitals, renewer, .. } = &self.neighbours;
+        metrics.show(games, players, self.links.len(), condition.status);
+        if vitals.report(condition, players) == StatusNews::Changed {
+            renewer.renew_now();
         }
     }
 
     fn drain(&mut self) {
         if self.phase == Phase::Serving {
-            info!(games = self.host.live_games(), "game server stops");
-            self.vitals.stop();
-            self.phase = Phase::Draining { until: self.now() + self.drain_timeout };
+            info!(games = self.host.live_games(), at_most_s = self.drain_timeout.as_secs_f32(), "draining");
+            self.neighbours.vitals.drain();
+            self.drains_since = Some(Instant::now());
+            self.neighbours.renewer.renew_now();
+            self.phase = Phase::drain(self.now(), self.drain_timeout, self.lease_ttl);
         }
     }
 
     fn go_on(&mut self, now: Now) {
-        match self.phase {
-            Phase::Draining { until } if until <= now || self.host.live_games() == 0 => {
-                self.phase = Phase::Flushing { until: now + FLUSH_TIMEOUT };
+        if self.phase == Phase::Serving {
+            return;
+        }
+        // A server that was never registered has nothing to wait for.
+        if self.slot.is_none() && self.phase.waits_for_store() {
+            self.phase.store_knows(now);
+            self.phase.scanned(now);
+        }
+        let left = Left { games: self.host.unfinished_games(), flushed: self.host.is_flushed() };
+        match self.phase.go_on(now, left) {
+            Task::None => {}
+            Task::Report(rest) => info!("draining: {} games left, {} s", left.games, rest.as_secs()),
+            Task::EndGames => {
                 self.host.handle(now, HostEvent::Stop, &mut self.fx);
                 self.carry_out(now);
             }
-            Phase::Flushing { until } if until <= now || self.host.is_flushed() => self.phase = Phase::Over,
-            Phase::Serving | Phase::Draining { .. } | Phase::Flushing { .. } | Phase::Over => {}
         }
     }
 
     /// When the loop has something to do by itself.
     fn next_wake(&self) -> Now {
-        if !self.failed_calls.is_empty() || !self.fx.commands.is_empty() {
+        if !self.inbox.is_empty() || !self.fx.commands.is_empty() {
             return Now::default();
         }
-        let mut next = self.report_at;
-        if self.slot.is_some() && !self.is_scanning {
-            next = next.min(self.scan_at);
-        }
-        match self.phase {
-            Phase::Draining { until } | Phase::Flushing { until } => next = next.min(until),
-            Phase::Serving | Phase::Over => {}
-        }
-        self.host.next_due().map_or(next, |due| due.min(next))
+        let scan_at = (self.slot.is_some() && !self.is_scanning).then_some(self.scan_at);
+        let others = [scan_at, self.phase.due(), self.host.next_due()];
+        others.into_iter().flatten().fold(self.report_at, Now::min)
     }
 
     fn now(&self) -> Now {
         Now(self.began.elapsed())
-    }
-}
-
-/// Takes what is in a mailbox now, up to what a turn takes.
-fn take_ready<T>(mailbox: &mut mpsc::Receiver<T>, taken: &mut Vec<T>) {
-    while taken.len() < EVENTS_PER_TURN
-        && let Ok(item) = mailbox.try_recv()
-    {
-        taken.push(item);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pintail_core::Status;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,9 +19,10 @@ struct KindLabel {
 
 #[derive(Debug)]
 pub(super) struct Metrics {
-    pub(super) games: Gauge,
-    pub(super) players: Gauge,
-    pub(super) links: Gauge,
+    games: Gauge,
+    players: Gauge,
+    links: Gauge,
+    status: Gauge,
     pub(super) slow_links: Counter,
     pub(super) refused_store_calls: Counter,
     games_started: Counter,
@@ -40,6 +42,7 @@ impl Metrics {
             games: Gauge::default(),
             players: Gauge::default(),
             links: Gauge::default(),
+            status: Gauge::default(),
             slow_links: Counter::default(),
             refused_store_calls: Counter::default(),
             games_started: Counter::default(),
@@ -62,6 +65,8 @@ impl Metrics {
         registry.register("games", "Games that go on", self.games.clone());
         registry.register("players", "Players that are attached", self.players.clone());
         registry.register("links", "Links to gateways", self.links.clone());
+        let status = self.status.clone();
+        registry.register("status", "What its load allows: 1 smooth, 2 congested", status);
         registry.register("slow_links", "Links closed because too much waited on them", self.slow_links.clone());
         let refused = self.refused_store_calls.clone();
         registry.register("refused_store_calls", "Store calls put off because too many waited", refused);
@@ -79,6 +84,14 @@ impl Metrics {
         registry.register("panics", "Games ended by a panic in their code", self.panics.clone());
         let turn = self.turn_seconds.clone();
         registry.register("turn_seconds", "Time to run all steps that were due at one wake-up of the loop", turn);
+    }
+
+    /// Shows how the server stands.
+    pub(super) fn show(&self, games: usize, players: usize, links: usize, status: Status) {
+        self.games.set(games as i64);
+        self.players.set(players as i64);
+        self.links.set(links as i64);
+        self.status.set(i64::from(status.number()));
     }
 
     /// Adds what one turn of the loop counted.

@@ -13,25 +13,25 @@
 //! games step is handled as one batch afterwards: one step and one write a link.
 
 mod game_loop;
+mod inbox;
 mod metrics;
+mod phase;
 mod store_worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use pintail_core::limits::LEASE_RENEWAL;
-use pintail_core::{Endpoint, Kind, Status};
+use pintail_core::{Endpoint, Kind};
 use pintail_net::admin::AdminState;
-use pintail_net::{Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, Vitals};
+use pintail_net::{Events, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals};
 use pintail_store::{Announcement, SharedStore};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::types::GameTypes;
-use game_loop::{GameLoop, Mailboxes};
+use game_loop::{GameLoop, Links, Mailboxes, Neighbours};
 use metrics::Metrics;
 
 /// How many answers of the store may wait for the loop; the worker waits with the next.
@@ -46,17 +46,17 @@ pub struct GameConfig {
     pub capacity: u32,
     /// The types of games that it hosts.
     pub types: Arc<GameTypes>,
-    /// How long a stopping server waits for its games to end by themselves, before it ends them.
+    /// How long a stopping server waits for its games to end by themselves, before it ends them. Neither the games nor
+    /// their players hear of the drain: a game that ends in time ends as it always would, and the players of the others are
+    /// told why when theirs is ended.
     pub drain_timeout: Duration,
-    /// How often the server renews its lease.
-    pub lease_renewal: Duration,
 }
 
 impl GameConfig {
     /// A server for 1000 games that waits 3 seconds for them when it stops.
     #[must_use]
     pub fn new(server: ServerConfig, types: Arc<GameTypes>) -> Self {
-        Self { server, capacity: 1000, types, drain_timeout: Duration::from_secs(3), lease_renewal: LEASE_RENEWAL }
+        Self { server, capacity: 1000, types, drain_timeout: Duration::from_secs(3) }
     }
 }
 
@@ -95,41 +95,50 @@ impl GameServer {
         self.ports.admin_addr()
     }
 
-    /// Serves until `stop`. Then it takes no new games, gives the running ones the drain timeout to end, ends the rest,
+    /// Serves until `stop`, or until an operator asks it to drain. Then it takes no new games, gives the running ones the drain timeout to end, ends the rest,
     /// says goodbye on its links, and leaves the registry. Dropping the future stops the server too, without leave.
     ///
     /// # Errors
     /// If a newer server took the slot, or on an internal error.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
-        let store = self.store;
+        let (config, store) = (self.config, self.store);
+        let timing = config.server.timing;
         let announcement = Announcement {
-            game_types: self.config.types.names().cloned().collect(),
-            ..self.ports.announcement(Kind::Game, self.config.capacity, &self.config.server.version)
+            game_types: config.types.names().cloned().collect(),
+            ..self.ports.announcement(Kind::Game, config.capacity, &config.server.version)
         };
         let incarnation = announcement.incarnation;
-        let vitals = Arc::new(SharedVitals::new(self.config.capacity));
-        let (metrics, registry) = Metrics::new();
-        let (cluster, renewal) = (self.config.server.cluster.clone(), self.config.lease_renewal);
-        let membership = MembershipConfig { announcement, cluster, renewal };
+        let vitals = Arc::new(SharedVitals::new());
+        let (metrics, mut registry) = Metrics::new();
+        let (cluster, events) = (config.server.cluster.clone(), Events::default());
+        let membership =
+            MembershipConfig { announcement, cluster, timing, events: events.clone(), cut_off: Arc::default() };
         let reported = vitals.clone();
         let (membership, member_events) = Membership::start(store.clone(), membership, move || reported.vitals());
+        membership.register_metrics(&mut registry);
+        let renewer = membership.renewer();
         let (calls, calls_rx) = mpsc::channel(store_worker::CALLS_MAX);
         let (answers_tx, answers) = mpsc::channel(ANSWERS_MAX);
         let worker = tokio::spawn(store_worker::run(store, calls_rx, answers_tx));
         let services = CancellationToken::new();
         let _stop_services = services.clone().drop_guard();
         let admin = self.ports.admin.map(|admin| {
-            let state = AdminState { ready: vitals.ready.clone(), metrics: Arc::new(registry) };
+            let state = AdminState { ready: vitals.ready(), metrics: Arc::new(registry), events };
             tokio::spawn(admin.serve(state, services.clone()))
         });
 
         let loop_stop = stop.child_token();
         let _stop_loop = loop_stop.clone().drop_guard();
-        let game_loop = GameLoop::new(&self.config, incarnation, calls, metrics, vitals);
-        let mailboxes = Mailboxes { member_events, answers, stop: loop_stop };
-        let links = (self.ports.links, self.config.server.secret.clone(), membership.identity());
-        let outcome = on_own_thread(move || game_loop.run_with_links(links, mailboxes)).await;
+        let watch = vitals.beat().watch(timing.suspect_after, renewer.clone());
+        let (identity, lease) = (membership.identity(), membership.lease());
+        let mailboxes = Mailboxes { member_events, lease, answers, stop: loop_stop };
+        let secret = config.server.secret.clone();
+        let links = Links { listener: self.ports.links, secret, silence_max: timing.link_silence_max, identity };
+        let neighbours = Neighbours { calls, renewer, vitals, metrics };
+        let run = move || GameLoop::new(&config, incarnation, neighbours).run_with_links(links, mailboxes);
+        let outcome = on_own_thread(run).await;
 
+        drop(watch);
         membership.leave().await;
         services.cancel();
         if let Some(admin) = admin {
@@ -155,72 +164,4 @@ async fn on_own_thread(run: impl FnOnce() -> Result<(), RoleError> + Send + 'sta
         .spawn(body)
         .map_err(|error| RoleError::Internal(format!("no thread for the games: {error}")))?;
     done.await.unwrap_or_else(|_| Err(RoleError::Internal("the thread of the games has panicked".to_owned())))
-}
-
-/// What the loop says of itself to the tasks around it.
-#[derive(Debug)]
-struct SharedVitals {
-    capacity: u32,
-    games: AtomicU32,
-    players: AtomicU32,
-    stopping: AtomicBool,
-    /// Whether the server is registered and takes games.
-    ready: Arc<AtomicBool>,
-}
-
-impl SharedVitals {
-    fn new(capacity: u32) -> Self {
-        Self {
-            capacity,
-            games: AtomicU32::new(0),
-            players: AtomicU32::new(0),
-            stopping: AtomicBool::new(false),
-            ready: Arc::default(),
-        }
-    }
-
-    fn report(&self, games: usize, players: usize) {
-        self.games.store(u32::try_from(games).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.players.store(u32::try_from(players).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    fn joined(&self) {
-        self.ready.store(!self.stopping.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.ready.store(false, Ordering::Relaxed);
-    }
-
-    fn vitals(&self) -> Vitals {
-        let status = if self.stopping.load(Ordering::Relaxed) {
-            Status::Unused
-        } else if self.games.load(Ordering::Relaxed) >= self.capacity {
-            Status::Congested
-        } else {
-            Status::Smooth
-        };
-        Vitals { status, players: self.players.load(Ordering::Relaxed) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_status_says_what_the_server_can_take() {
-        let vitals = SharedVitals::new(2);
-        vitals.report(1, 7);
-        assert_eq!(vitals.vitals(), Vitals { status: Status::Smooth, players: 7 });
-        vitals.report(2, 7);
-        assert_eq!(vitals.vitals().status, Status::Congested);
-        vitals.joined();
-        assert!(vitals.ready.load(Ordering::Relaxed));
-        vitals.stop();
-        assert_eq!(vitals.vitals().status, Status::Unused);
-        vitals.joined();
-        assert!(!vitals.ready.load(Ordering::Relaxed), "a stopping server that registers again is not ready");
-    }
 }

@@ -48,14 +48,25 @@ impl Lobby {
 
     pub(crate) async fn stop(self) {
         self.stop.cancel();
+        self.ended().await;
+    }
+
+    /// Waits for its end, in good order.
+    pub(crate) async fn ended(self) {
         timeout(DEADLINE, self.task).await.expect("it stops in time").unwrap().unwrap();
     }
 
     /// What its `/metrics` says.
     pub(crate) async fn metrics(&self) -> String {
+        self.get("/metrics").await
+    }
+
+    /// What a page of its admin port says.
+    pub(crate) async fn get(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(self.admin).await.unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         text
@@ -102,6 +113,7 @@ impl Cluster {
 
     pub(crate) async fn add_lobby(&mut self) {
         let server = ServerConfig {
+            timing: pintail_net::Timing::default(),
             cluster: CLUSTER.to_owned(),
             secret: secret(),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -142,9 +154,15 @@ impl Cluster {
             admin_port: None,
             http_port: None,
         };
-        let config =
-            MembershipConfig { announcement, cluster: CLUSTER.to_owned(), renewal: Duration::from_millis(500) };
-        let vitals = || Vitals { status: Status::Smooth, players: 0 };
+        let config = MembershipConfig {
+            announcement,
+            cluster: CLUSTER.to_owned(),
+            timing: pintail_net::Timing::default(),
+            events: pintail_net::Events::default(),
+            cut_off: Arc::default(),
+        };
+        let vitals =
+            || Vitals { status: Status::Smooth, cause: String::new(), pulse: pintail_net::Pulse::Steady, players: 0 };
         let (membership, events) = Membership::start(self.store.clone(), config, vitals);
         eventually("the game server registers", async || membership.identity().borrow().clone()).await;
         GameServer { _membership: membership, events }

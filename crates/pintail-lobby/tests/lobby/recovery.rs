@@ -9,6 +9,7 @@ use pintail_store::{Games, Login, LoginMode, Sessions};
 use pintail_wire::client::{ErrorCode, RoomLeftReason, RoomState, lobby_event};
 use pintail_wire::kind::link;
 use pintail_wire::link::session_presence::Presence;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Cluster, eventually};
 use crate::faults::Fault;
@@ -133,7 +134,54 @@ async fn an_orderly_stop_answers_first_and_says_goodbye() {
     gateway.closed().await;
     assert_eq!(gateway.frames().last().map(|frame| frame.kind), Some(link::SERVER_GOODBYE));
     let servers = pintail_store::Registry::scan(&*cluster.store, Kind::Lobby).await.unwrap();
-    assert!(servers.is_empty(), "{servers:?}");
+    let lobby = servers[0].as_ref().unwrap();
+    assert_eq!((lobby.status, lobby.lease), (pintail_core::Status::Unused, false));
+}
+
+#[tokio::test]
+async fn an_operator_drains_a_lobby_server_which_finishes_what_it_has_begun() {
+    let mut cluster = Cluster::of_lobbies(2).await;
+    let gateway = cluster.gateway(0).await;
+    let ada = gateway.player(1);
+    let lobby = cluster.lobbies.remove(0);
+    lobby.faults.set(Fault::SlowCommits);
+    let (id, from) = (fresh(), gateway.arrived());
+    let request = pintail_wire::client::LobbyRequest { request: Some(create("gomoku")) };
+    ada.send(id, pintail_wire::Message::encode_to_vec(&request).into());
+    gateway.heartbeat().await;
+    assert!(lobby.get("/readyz").await.starts_with("HTTP/1.1 200"));
+    pintail_store::Registry::ask_to_drain(&*cluster.store, lobby.slot).await.unwrap();
+    let seen = eventually("it drains", async || {
+        let servers = pintail_store::Registry::scan(&*cluster.store, Kind::Lobby).await.unwrap();
+        servers.into_iter().flatten().find(|server| server.slot == lobby.slot && server.cause == "draining")
+    })
+    .await;
+    assert!(seen.status == pintail_core::Status::Unused && seen.is_live(), "{seen:?}");
+    assert!(lobby.get("/readyz").await.starts_with("HTTP/1.1 503"));
+    let reply = ada.reply(id, from).await;
+    assert!(matches!(reply, pintail_wire::client::lobby_reply::Reply::Room(_)), "{reply:?}");
+    gateway.closed().await;
+    lobby.ended().await;
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_what_happened_to_the_servers() {
+    let cluster = Cluster::of_lobbies(1).await;
+    let lobby = &cluster.lobbies[0];
+    let mut events = tokio::net::TcpStream::connect(lobby.admin).await.unwrap();
+    events.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut told = String::new();
+    let wanted = format!(r#""event":"on","server":"{}""#, lobby.slot);
+    let reading = async {
+        while !told.contains(&wanted) {
+            let mut bytes = [0; 4096];
+            let count = events.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "it ended after {told}");
+            told.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+    };
+    tokio::time::timeout(crate::cluster::DEADLINE, reading).await.expect("the registration is told");
+    assert!(lobby.metrics().await.contains("pintail_lobby_lease_held 1"));
 }
 
 #[tokio::test]

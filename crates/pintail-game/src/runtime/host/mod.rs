@@ -1,6 +1,7 @@
 //! All games of one server: finds the game that an event is for, and the time of the next one.
 
 mod frames;
+mod turns;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -17,9 +18,11 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tracing::{debug, warn};
 
-use super::Now;
+use turns::Turns;
+
 use super::effects::{Command, Delivery, Effects};
 use super::running::RunningGame;
+use super::{Budget, Now};
 use crate::limits::LOADS_MAX;
 use crate::types::GameTypes;
 
@@ -74,8 +77,8 @@ pub struct GameHost {
     /// Games on their way from the store, with what waits for them.
     loads: HashMap<GameId, Load>,
     timers: BTreeSet<(Now, GameId)>,
-    /// Games that something happened to since the last [`advance`](Self::advance).
-    touched: HashSet<GameId>,
+    /// Games that something happened to, or whose time has come, until their turn.
+    turns: Turns,
     rng: SmallRng,
     stopping: bool,
 }
@@ -92,7 +95,7 @@ impl GameHost {
             sessions: HashMap::new(),
             loads: HashMap::new(),
             timers: BTreeSet::new(),
-            touched: HashSet::new(),
+            turns: Turns::default(),
             rng: SmallRng::seed_from_u64(seed),
             stopping: false,
         }
@@ -116,7 +119,7 @@ impl GameHost {
             HostEvent::Hosted { games, asked } => self.compare(games, asked, fx),
             HostEvent::Loaded(id, answer) => self.loaded(now, id, answer, fx),
             HostEvent::EndAnswered(id, answer) => {
-                self.touched.insert(id);
+                self.turns.push(id);
                 if let Some(game) = self.games.get_mut(&id) {
                     game.end_answered(now, answer.ok(), &mut self.rng);
                 }
@@ -126,36 +129,47 @@ impl GameHost {
         }
     }
 
-    /// Does what is due at this time, in every game.
-    pub fn advance(&mut self, now: Now, fx: &mut Effects) {
-        let mut due: Vec<_> = self.touched.drain().collect();
-        // Sets have no order of their own, and what happens here should not depend on chance.
-        due.sort_unstable();
-        let touched = due.len();
-        due.extend(self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id));
-        for (index, id) in due.iter().enumerate() {
-            let Some(game) = self.games.get_mut(id) else { continue };
-            if index < touched || game.due().is_some_and(|at| at <= now) {
-                game.advance(now, fx);
-            }
-            if game.is_over(now) {
-                self.forget(*id);
-            } else {
-                self.reschedule(*id);
+    /// Does what is due at this time, game by game, until all is done or the budget is spent. At least one game has its
+    /// turn; those that had none come first the next time, so that none starves however slow the others are.
+    pub fn advance(&mut self, now: Now, budget: &Budget<'_>, fx: &mut Effects) {
+        for (_, id) in self.timers.iter().take_while(|(at, _)| *at <= now) {
+            self.turns.push(*id);
+        }
+        while let Some(id) = self.turns.next() {
+            self.advance_game(now, id, budget, fx);
+            if budget.is_spent() {
+                break;
             }
         }
     }
 
-    /// When [`advance`](Self::advance) has something to do: at once if something happened since the last one.
+    fn advance_game(&mut self, now: Now, id: GameId, budget: &Budget<'_>, fx: &mut Effects) {
+        let Some(game) = self.games.get_mut(&id) else { return };
+        game.advance(now, budget, fx);
+        if game.is_over(now) {
+            self.forget(id);
+        } else {
+            self.reschedule(id);
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do: at once if something happened since the last one, or that one
+    /// was cut short.
     #[must_use]
     pub fn next_due(&self) -> Option<Now> {
-        if self.touched.is_empty() { self.timers.first().map(|(at, _)| *at) } else { Some(Now::default()) }
+        if self.turns.is_empty() { self.timers.first().map(|(at, _)| *at) } else { Some(Now::default()) }
     }
 
     /// How many games go on.
     #[must_use]
     pub fn live_games(&self) -> usize {
         self.games.values().filter(|game| game.is_live()).count()
+    }
+
+    /// How many games go on or are on their way from the store.
+    #[must_use]
+    pub fn unfinished_games(&self) -> usize {
+        self.live_games() + self.loads.len()
     }
 
     /// Whether every game is over, the store knows it, and those players have heard it who are attached.
@@ -168,6 +182,11 @@ impl GameHost {
     #[must_use]
     pub fn attached_players(&self) -> usize {
         self.games.values().map(RunningGame::attached_count).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn step_of(&self, id: GameId) -> u64 {
+        self.games[&id].step_taken().0
     }
 
     #[cfg(test)]
@@ -237,18 +256,15 @@ impl GameHost {
             game.stop(now, fx);
         }
         self.games.insert(id, game);
-        self.touched.insert(id);
+        self.turns.push(id);
     }
 
     fn close_link(&mut self, now: Now, link: LinkId) {
         for load in self.loads.values_mut() {
             load.parked.retain(|(other, _)| *other != link);
         }
-        for (id, game) in &mut self.games {
-            if game.close_link(now, link) {
-                self.touched.insert(*id);
-            }
-        }
+        let affected = self.games.iter_mut().filter_map(|(id, game)| game.close_link(now, link).then_some(*id));
+        self.turns.push_all(affected.collect());
     }
 
     /// Loads what should run here and does not; puts back what runs here and the store lost.
@@ -284,15 +300,15 @@ impl GameHost {
 
     fn stop(&mut self, now: Now, fx: &mut Effects) {
         self.stopping = true;
-        for (id, game) in &mut self.games {
+        for game in self.games.values_mut() {
             game.stop(now, fx);
-            self.touched.insert(*id);
         }
+        self.turns.push_all(self.games.keys().copied().collect());
     }
 
     fn touch(&mut self, id: GameId) -> Option<&mut RunningGame> {
         let game = self.games.get_mut(&id)?;
-        self.touched.insert(id);
+        self.turns.push(id);
         Some(game)
     }
 

@@ -21,7 +21,7 @@ use super::ending::{Ending, cut_short, finished, last_words};
 use super::gate::CommitGate;
 use super::schedule::Schedule;
 use super::seat::{Seat, Tag};
-use super::{Batch, Event, Now, Recipients, Turn};
+use super::{Batch, Budget, Event, Now, Recipients, Turn};
 use crate::api::{LeaveReason, Pace, Player, Rules};
 use crate::limits::FIRST_ATTACH_GRACE_MIN;
 use crate::types::{AnyGame, GameTypes};
@@ -118,7 +118,7 @@ impl RunningGame {
     }
 
     /// Does everything that is due: steps, grace times, acknowledgements, reports to the store.
-    pub(crate) fn advance(&mut self, now: Now, fx: &mut Effects) {
+    pub(crate) fn advance(&mut self, now: Now, budget: &Budget<'_>, fx: &mut Effects) {
         if let Some(ending) = &mut self.ending {
             if ending.take_retry(now) {
                 fx.push(Command::End { id: self.order.id, owner: self.owner, outcome: ending.outcome.clone() });
@@ -126,12 +126,22 @@ impl RunningGame {
             return;
         }
         self.expire_seats(now);
-        let due = self.schedule.take_due(now, self.turn.progress.wake, !self.pending.is_empty());
-        fx.stats.overruns += due.skipped;
-        for _ in 0..due.steps {
-            self.step(now, fx);
-        }
+        self.take_steps(now, budget, fx);
         self.tell_seats(now, fx);
+    }
+
+    /// Takes the steps that are due. Of steps to be made up for, as many as the budget allows and one at least.
+    fn take_steps(&mut self, now: Now, budget: &Budget<'_>, fx: &mut Effects) {
+        let due = self.schedule.take_due(now, self.turn.progress.wake, !self.pending.is_empty());
+        let mut steps = 0;
+        while steps < due.steps && (steps == 0 || !budget.is_spent()) {
+            self.step(now, fx);
+            steps += 1;
+        }
+        if matches!(self.rules.pace, Pace::FixedSteps(_)) {
+            fx.stats.fixed_steps_due += due.skipped + u64::from(due.steps);
+            fx.stats.overruns += due.skipped + u64::from(due.steps - steps);
+        }
     }
 
     fn expire_seats(&mut self, now: Now) {
@@ -292,6 +302,11 @@ impl RunningGame {
             None if self.rules.pace == Pace::EventDriven && !self.pending.is_empty() => Some(Now::default()),
             None => [self.schedule.next(self.turn.progress.wake), self.seats_due].into_iter().flatten().min(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn step_taken(&self) -> pintail_core::Step {
+        self.turn.progress.step
     }
 
     pub(crate) fn order(&self) -> &GameOrder {

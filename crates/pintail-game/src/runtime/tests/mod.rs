@@ -27,7 +27,7 @@ use client::{Client, Seen};
 use games::{Metronome, Order, Probe};
 
 use super::host::StoreFailed;
-use super::{Command, Effects, GameHost, HostEvent, Now};
+use super::{Budget, Command, Effects, GameHost, HostEvent, Now};
 use crate::GameTypes;
 
 const GAME: GameId = GameId { room: RoomId(7), round: Round(1) };
@@ -38,6 +38,9 @@ const OTHER_LINK: LinkId = LinkId(2);
 const ANN: SessionId = SessionId(100);
 const BOB: SessionId = SessionId(101);
 const SLOT: Slot = Slot::new(Kind::Game, 0);
+
+/// A turn that is never cut short.
+const ENDLESS: Budget<'static> = Budget::new(&Now::default, Now(Duration::MAX));
 
 /// One host and everything around it.
 struct World {
@@ -115,7 +118,7 @@ impl World {
 
     fn settle(&mut self) {
         loop {
-            self.host.advance(self.now, &mut self.fx);
+            self.host.advance(self.now, &ENDLESS, &mut self.fx);
             self.count();
             let commands = std::mem::take(&mut self.fx.commands);
             if commands.is_empty() {

@@ -1,5 +1,7 @@
 //! Steps, wake-ups, stalls and floods.
 
+use std::cell::Cell;
+
 use pintail_core::limits::PENDING_INPUTS_MAX;
 
 use super::*;
@@ -115,4 +117,66 @@ fn many_inputs_at_once_are_no_flood_where_nothing_holds_them() {
     world.settle();
     assert_eq!(world.stats.steps, before + 3);
     assert!(!world.take(ANN).iter().any(|seen| matches!(seen, Seen::Detached(..))));
+}
+
+/// Five metronomes whose turns are long: a look at the clock takes 30 ms, and a turn may take 50.
+struct LongTurns {
+    world: World,
+    games: [GameId; 5],
+}
+
+impl LongTurns {
+    fn new() -> Self {
+        let mut world = World::new();
+        let games = [1, 2, 3, 4, 5].map(|room| GameId { room: RoomId(room), round: Round(1) });
+        games.iter().for_each(|id| world.place(*id, "metronome", ""));
+        Self { world, games }
+    }
+
+    /// One turn at this time; how many steps each game has taken since it began.
+    fn turn(&mut self, millis: u64) -> [u64; 5] {
+        let spent = Cell::new(Duration::ZERO);
+        let clock = || {
+            spent.set(spent.get() + ms(30));
+            Now(spent.get())
+        };
+        self.world.host.advance(Now(ms(millis)), &Budget::new(&clock, Now(ms(50))), &mut self.world.fx);
+        self.games.map(|id| self.world.host.step_of(id) - 1)
+    }
+}
+
+#[test]
+fn a_turn_that_was_cut_short_is_followed_by_one_for_those_who_had_none() {
+    let mut turns = LongTurns::new();
+    assert_eq!(turns.turn(100), [1, 1, 0, 0, 0]);
+    assert_eq!(turns.world.host.next_due(), Some(Now::default()), "it goes on at once");
+    assert_eq!(turns.turn(110), [1, 1, 1, 1, 0]);
+    assert_eq!(turns.turn(120), [1, 1, 1, 1, 1]);
+    assert_eq!(turns.turn(130), [1, 1, 1, 1, 1]);
+    assert_eq!(turns.world.host.next_due(), Some(Now(ms(200))));
+}
+
+#[test]
+fn no_game_starves_however_busy_the_others_are() {
+    let mut turns = LongTurns::new();
+    // From now on each is due again before all have had their turn, and the first two are touched all the time as well.
+    for turn in 1..=50 {
+        for id in [turns.games[0], turns.games[1]] {
+            turns.world.hold(HostEvent::PlayerLeft(id, SessionId(404)));
+        }
+        let steps = turns.turn(turn * 100);
+        let (fewest, most) = (steps.iter().min().unwrap(), steps.iter().max().unwrap());
+        assert!(most - fewest <= 2 * u64::from(crate::limits::CATCH_UP_STEPS_MAX), "{steps:?} in turn {turn}");
+    }
+    let steps = turns.turn(5100);
+    assert!(steps.iter().all(|steps| *steps >= 15), "{steps:?}");
+}
+
+#[test]
+fn steps_are_not_made_up_for_at_the_cost_of_the_others() {
+    let mut turns = LongTurns::new();
+    // Three steps are due in each game; after the second look at the clock the budget is spent.
+    assert_eq!(turns.turn(300), [2, 0, 0, 0, 0]);
+    let stats = turns.world.fx.stats;
+    assert_eq!((stats.fixed_steps_due, stats.overruns), (3, 1), "what is not made up for is given up");
 }

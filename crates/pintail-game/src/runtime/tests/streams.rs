@@ -37,7 +37,7 @@ fn a_broadcast_crosses_each_link_once() {
     let seq = world.number_input(ANN, &payload);
     let (link, body) = world.input_frame(ANN, seq, &payload);
     world.hold(HostEvent::Frame(link, Frame { kind: kind::link::INPUT, body: body.into() }));
-    world.host.advance(world.now, &mut world.fx);
+    world.host.advance(world.now, &ENDLESS, &mut world.fx);
     let [Command::Deliver(_, delivery)] = &world.fx.commands[..] else { panic!("{:?}", world.fx.commands) };
     assert_eq!(delivery.recipients.len(), 2);
     assert_eq!(world.fx.stats.reliable_messages, 2);
