@@ -3,16 +3,15 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use pintail_core::Kind;
 use pintail_game::GameTypes;
 
 use crate::config::args::Command;
 use crate::config::server::ServerSettings;
 use crate::failure::Failure;
-use crate::{config, dev, logging, play, serve, status};
+use crate::{config, dev, drain, logging, play, serve, status};
 
 /// The program: reads the command line, does what it says, and returns the exit code (0 success, 1 failure, 2 a command
-/// that can't be understood).
+/// that can't be understood; `drain` has more, see its `--help`).
 ///
 /// A game author's own binary registers its game types and calls this. Everything that `pintail` can do, it can:
 ///
@@ -47,18 +46,12 @@ async fn execute(command: Command, types: &GameTypes) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => dev::run(&args, types).await,
         Command::Gateway(args) => {
-            let settings = ServerSettings::of_gateway(&args)?;
-            serve::serve(Kind::Gateway, settings, &args.store, types, log_format).await
+            serve::serve(ServerSettings::of_gateway(&args)?, &args.store, types, log_format).await
         }
-        Command::Lobby(args) => {
-            let settings = ServerSettings::of_server(Kind::Lobby, &args.server, args.capacity)?;
-            serve::serve(Kind::Lobby, settings, &args.store, types, log_format).await
-        }
-        Command::Game(args) => {
-            let settings = ServerSettings::of_server(Kind::Game, &args.server, args.capacity)?;
-            serve::serve(Kind::Game, settings, &args.store, types, log_format).await
-        }
+        Command::Lobby(args) => serve::serve(ServerSettings::of_lobby(&args)?, &args.store, types, log_format).await,
+        Command::Game(args) => serve::serve(ServerSettings::of_game(&args)?, &args.store, types, log_format).await,
         Command::Status(args) => status::run(&args).await,
+        Command::Drain(args) => drain::run(&args).await,
         Command::Play(args) => play::run(&args).await,
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::args::DevArgs;
+use crate::config::health::Health;
 use crate::config::server::{Port, Ports, ServerSettings};
 use crate::failure::Failure;
 use crate::output::{say, table};
@@ -35,6 +36,10 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most bytes of a gateway's metrics. They are some kilobytes.
 const METRICS_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How long the servers go on after Ctrl-C. Not at all: nobody balances loads here, and once the gateways have stopped,
+/// nobody can come back to a game.
+const GRACE: Duration = Duration::ZERO;
+
 /// How many players or rooms a server of `dev` takes.
 const CAPACITY: u32 = 10_000;
 
@@ -43,7 +48,7 @@ const CAPACITY: u32 = 10_000;
 /// # Errors
 /// If a server can't start, or ends by itself.
 pub(crate) async fn run(args: &DevArgs, types: &GameTypes) -> Result<(), Failure> {
-    let stop = stop_on_signal(args.common.log_format)?;
+    let stop = stop_on_signal(args.common.log_format, "stopping".to_owned())?;
     let mut cluster = Cluster::start(args, types).await?;
     let ready = cluster.ready();
     let announce = async {
@@ -107,20 +112,24 @@ impl Cluster {
                 (Kind::Game, _) => (any_ports(None), args.capacity),
             };
             let settings = ServerSettings {
+                kind,
                 cluster: "dev".to_owned(),
                 secret: secret.clone(),
                 ports,
                 advertise: Some(Ipv4Addr::LOCALHOST),
                 capacity,
+                health: Health::default(),
+                grace: GRACE,
             };
-            cluster.add(kind, settings, types).await?;
+            cluster.add(settings, types).await?;
         }
         Ok(cluster)
     }
 
-    async fn add(&mut self, kind: Kind, settings: ServerSettings, types: &GameTypes) -> Result<(), Failure> {
+    async fn add(&mut self, settings: ServerSettings, types: &GameTypes) -> Result<(), Failure> {
+        let kind = settings.kind;
         let http_ip = settings.ports.http.map(|port| port.address.ip());
-        let (server, displaced) = Server::bind(kind, settings, types, &self.store).await?;
+        let (server, displaced) = Server::bind(settings, types, &self.store).await?;
         self.displaced.extend(displaced);
         let place = Place::of(&server, &self.store).await;
         self.members.push(Member { kind, listen: server.local_addr(), http_ip, place });

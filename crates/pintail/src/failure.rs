@@ -15,10 +15,18 @@ pub(crate) enum Failure {
     /// The command can't be understood. Also `--help`, which is no failure.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// It went wrong. The sentence says what to do.
-    #[error("{0}")]
-    Failed(String),
+    /// It went wrong.
+    #[error("{sentence}")]
+    Failed {
+        /// What to do about it.
+        sentence: String,
+        /// The exit code, for programs.
+        code: u8,
+    },
 }
+
+/// The exit code of what went wrong without one of its own.
+const FAILED: u8 = 1;
 
 /// The exit code of a command that can't be understood.
 const USAGE: u8 = 2;
@@ -26,7 +34,12 @@ const USAGE: u8 = 2;
 impl Failure {
     /// A failure with this sentence.
     pub(crate) fn new(sentence: impl Into<String>) -> Self {
-        Self::Failed(sentence.into())
+        Self::with_code(FAILED, sentence)
+    }
+
+    /// A failure with this sentence and an exit code of its own.
+    pub(crate) fn with_code(code: u8, sentence: impl Into<String>) -> Self {
+        Self::Failed { sentence: sentence.into(), code }
     }
 
     /// Tells the operator on the standard error, and gives the exit code.
@@ -41,9 +54,9 @@ impl Failure {
                 warn(format_args!("error: {error}"));
                 ExitCode::from(USAGE)
             }
-            Self::Failed(sentence) => {
+            Self::Failed { sentence, code } => {
                 warn(format_args!("error: {sentence}"));
-                ExitCode::FAILURE
+                ExitCode::from(*code)
             }
         }
     }

@@ -43,11 +43,13 @@
 //! | `serve`, `server` | one server in a cluster |
 //! | `dev` | a whole cluster in one process |
 //! | `status` | the servers of a cluster |
+//! | `drain` | asks a server to stop in good order |
 //! | `play` | a game in the terminal |
 
 mod app;
 mod config;
 mod dev;
+mod drain;
 mod failure;
 mod logging;
 mod output;
@@ -57,6 +59,7 @@ mod serve;
 mod server;
 mod signals;
 mod status;
+mod terminal;
 
 pub use app::main;
 pub use pintail_client as client;

@@ -49,9 +49,9 @@ fn is_misspelt_level(word: &str) -> bool {
 fn default_filter(command: &Command) -> &'static str {
     match command {
         Command::Gateway(_) | Command::Lobby(_) | Command::Game(_) => "warn,pintail=info",
-        Command::Dev(_) | Command::Status(_) => "warn",
-        // The game tells the player what the connection does.
-        Command::Play(_) => "error",
+        Command::Dev(_) => "warn",
+        // They tell themselves what the connection does.
+        Command::Play(_) | Command::Status(_) | Command::Drain(_) => "error",
     }
 }
 

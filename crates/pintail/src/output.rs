@@ -4,8 +4,17 @@ use std::io::Write;
 
 /// Writes a line at once. If nobody reads it any more (`pintail status | head`), nobody minds.
 pub(crate) fn say(line: impl std::fmt::Display) {
+    let _ = try_to_say(line);
+}
+
+/// Writes a line at once.
+///
+/// # Errors
+/// If nobody reads it any more: whoever says more and more has a reason to stop.
+pub(crate) fn try_to_say(line: impl std::fmt::Display) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
 }
 
 /// Writes a line on the standard error. If nobody reads it any more, nobody minds: `eprintln!` would panic.

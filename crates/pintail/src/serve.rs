@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use pintail_core::{Kind, Slot};
 use pintail_game::GameTypes;
-use pintail_store::{RedisOptions, RedisStore, ServerRecord, SharedStore};
+use pintail_net::descriptors;
+use pintail_store::{Periods, RedisStore, ServerRecord, SharedStore};
 use serde::Serialize;
 use tracing::{info, warn};
 
-use crate::config::args::{LogFormat, StoreArgs};
+use crate::config::args::LogFormat;
+use crate::config::period::Period;
 use crate::config::server::{Impossible, ServerSettings};
+use crate::config::store::StoreArgs;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::server::{Displaced, Place, Server};
@@ -21,10 +24,8 @@ use crate::signals::stop_on_signal;
 ///
 /// # Errors
 /// If the settings name none, or one that can't be.
-pub(crate) fn redis_store(args: &StoreArgs) -> Result<RedisStore, Failure> {
-    let url = args.redis()?;
-    let mut options = RedisOptions::new(url.expose()).map_err(|error| Impossible::Redis(error.to_string()))?;
-    options.key_prefix.clone_from(&args.key_prefix);
+pub(crate) fn redis_store(args: &StoreArgs, periods: Periods) -> Result<RedisStore, Failure> {
+    let options = args.options(periods)?;
     Ok(RedisStore::connect(options).map_err(|error| Impossible::Redis(error.to_string()))?)
 }
 
@@ -33,15 +34,15 @@ pub(crate) fn redis_store(args: &StoreArgs) -> Result<RedisStore, Failure> {
 /// # Errors
 /// If it can't start, or can't go on.
 pub(crate) async fn serve(
-    kind: Kind,
     settings: ServerSettings,
     store_args: &StoreArgs,
     types: &GameTypes,
     log_format: LogFormat,
 ) -> Result<(), Failure> {
-    let stop = stop_on_signal(log_format)?;
-    let redis = redis_store(store_args)?;
+    let stop = stop_on_signal(log_format, farewell(settings.kind, Period(settings.grace)))?;
+    let redis = redis_store(store_args, settings.health.periods)?;
     warn_if_unreachable(&settings);
+    warn_if_too_few_files(&settings, descriptors::raise_limit());
     if let Err(error) = redis.ping().await {
         let url = store_args.redis()?;
         warn!(%error, "can't reach Redis at {url}: check --redis, and that it runs; trying until it answers");
@@ -49,7 +50,7 @@ pub(crate) async fn serve(
     let store: SharedStore = Arc::new(redis);
     let admin_ip = settings.ports.admin.map(|port| port.address.ip());
     let http_ip = settings.ports.http.map(|port| port.address.ip());
-    let (server, displaced) = Server::bind(kind, settings, types, &store).await?;
+    let (server, displaced) = Server::bind(settings, types, &store).await?;
     let place = Place::of(&server, &store).await;
     let listen = server.local_addr();
     let announce = async {
@@ -66,6 +67,19 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// What a server does when it is told to stop, and for how long.
+fn farewell(kind: Kind, grace: Period) -> String {
+    let is_waiting = !grace.0.is_zero();
+    match kind {
+        Kind::Game if is_waiting => format!("draining: no new games, and up to {grace} for those that run to end"),
+        Kind::Gateway if is_waiting => {
+            format!("stopping: up to {grace} for load balancers to notice, then the players are told")
+        }
+        Kind::Gateway => "stopping: the players are told".to_owned(),
+        Kind::Game | Kind::Lobby => "stopping: what has begun is finished".to_owned(),
+    }
+}
+
 /// Warns of an address that others are told and that this server does not listen on. It can be meant: something on this
 /// machine may forward it.
 fn warn_if_unreachable(settings: &ServerSettings) {
@@ -75,6 +89,18 @@ fn warn_if_unreachable(settings: &ServerSettings) {
             "--advertise tells the others {advertise}, but this server listens on {listen} only: unless something \
              forwards to it, listen there too (--listen 0.0.0.0:{}, with a cluster secret)",
             listen.port()
+        );
+    }
+}
+
+/// Warns of a gateway that is told to hold more players than the operating system lets it. It holds as many as it can.
+fn warn_if_too_few_files(settings: &ServerSettings, limit: u64) {
+    let clients_max = descriptors::clients_max(limit);
+    let capacity = settings.capacity;
+    if settings.kind == Kind::Gateway && usize::try_from(capacity).is_ok_and(|capacity| capacity > clients_max) {
+        warn!(
+            "--capacity says {capacity} players, but this process may have {limit} files open, which is enough for \
+             {clients_max}: raise its hard limit (LimitNOFILE of systemd, --ulimit nofile of containers, ulimit -Hn)"
         );
     }
 }

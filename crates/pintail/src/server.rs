@@ -42,14 +42,13 @@ impl Server {
     /// # Errors
     /// If a port that was asked for can't be had, or there is no address to tell the others.
     pub(crate) async fn bind(
-        kind: Kind,
         mut settings: ServerSettings,
         types: &GameTypes,
         store: &SharedStore,
     ) -> Result<(Self, Vec<Displaced>), RoleError> {
         let mut displaced = Vec::new();
         loop {
-            match Self::bind_exactly(kind, &settings, types, store).await {
+            match Self::bind_exactly(&settings, types, store).await {
                 Ok(server) => return Ok((server, displaced)),
                 Err(RoleError::Bind(BindError::InUse { what, address, setting })) => {
                     if !give_way(&mut settings, setting) {
@@ -63,23 +62,27 @@ impl Server {
     }
 
     async fn bind_exactly(
-        kind: Kind,
         settings: &ServerSettings,
         types: &GameTypes,
         store: &SharedStore,
     ) -> Result<Self, RoleError> {
         let (server, capacity, store) = (settings.server_config(), settings.capacity, store.clone());
-        match kind {
+        match settings.kind {
             Kind::Gateway => {
                 let http = settings.ports.http.map(|port| port.address);
-                GatewayServer::bind(GatewayConfig { server, http, capacity }, store).await.map(Self::Gateway)
+                let config = GatewayConfig { http, lame_duck: settings.grace, ..GatewayConfig::new(server, capacity) };
+                GatewayServer::bind(config, store).await.map(Self::Gateway)
             }
             Kind::Lobby => {
                 let config = LobbyConfig { capacity, ..LobbyConfig::new(server, Arc::new(types.catalog())) };
                 LobbyServer::bind(config, store).await.map(Self::Lobby)
             }
             Kind::Game => {
-                let config = GameConfig { capacity, ..GameConfig::new(server, Arc::new(types.clone())) };
+                let config = GameConfig {
+                    capacity,
+                    drain_timeout: settings.grace,
+                    ..GameConfig::new(server, Arc::new(types.clone()))
+                };
                 GameServer::bind(config, store).await.map(Self::Game)
             }
         }

@@ -24,7 +24,8 @@ const LICENCES: &[&str] = &[
 ];
 
 /// Packages of which two versions are built, because others do not agree on one. Remove a line when it no longer holds.
-const DUPLICATES: &[&str] = &["embedded-io", "getrandom", "hashbrown", "itertools", "syn"];
+const DUPLICATES: &[&str] =
+    &["base64", "bit-vec", "embedded-io", "getrandom", "hashbrown", "itertools", "syn", "synstructure"];
 
 /// The crates that a crate of the workspace may use, tests apart. Roles never use each other: they meet in wire messages.
 const DIRECTIONS: &[(&str, &[&str])] = &[

@@ -124,17 +124,18 @@ fn a_player_without_a_cluster_or_a_room_is_told_what_to_do() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn one_signal_stops_it_soon_also_in_the_middle_of_a_game() {
     let (mut cluster, gateway) = dev("");
     let mut ann = pintail(&format!("play echo --gateway {gateway} --name Ann")).start();
     ann.wait_for("wait for others");
     ann.type_line("start");
-    // A stop in order gives this game seconds to come to its end.
     ann.wait_for("the game begins");
+    let told = Instant::now();
     cluster.signal("INT");
-    cluster.wait_for("once more to stop at once");
-    cluster.signal("INT");
-    assert_eq!(cluster.wait_for_end().code(), Some(130));
+    cluster.wait_for("stopping; once more (Ctrl-C or SIGTERM) to stop at once");
+    assert!(cluster.wait_for_end().success());
+    // A second or so when the machine is idle. A wait for the game, which has no end, would be much longer.
+    assert!(told.elapsed() < Duration::from_secs(10), "it took {:?}", told.elapsed());
 }
 
 #[test]

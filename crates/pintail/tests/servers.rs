@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
 use pintail_testkit::{Program, ProgramBuilder, RedisServer};
 
 fn pintail(arguments: &str) -> ProgramBuilder {
@@ -11,7 +15,8 @@ fn pintail(arguments: &str) -> ProgramBuilder {
 fn server(kind: &str, redis: &RedisServer) -> ProgramBuilder {
     let ports = "--listen 127.0.0.1:0 --admin 127.0.0.1:0";
     let http = if kind == "gateway" { "--http 127.0.0.1:0" } else { "" };
-    pintail(&format!("{kind} --redis {} --key-prefix test: {ports} {http}", redis.url()))
+    // Nobody balances loads here.
+    pintail(&format!("{kind} --redis {} --key-prefix test: {ports} {http}", redis.url())).env("PINTAIL_LAME_DUCK", "0s")
 }
 
 fn status(redis: &RedisServer, more: &str) -> String {
@@ -39,7 +44,7 @@ fn a_cluster_of_processes_is_shown_and_plays() {
 
     let table = status(&redis, "");
     let line = table.lines().find(|line| line.starts_with("Server:Game:0")).unwrap_or_else(|| panic!("{table}"));
-    for part in ["127.0.0.1:", "smooth", "alive", "0/7", "arena,echo,gomoku", env!("CARGO_PKG_VERSION")] {
+    for part in ["127.0.0.1:", "smooth", "up", "0/7", "arena,echo,gomoku", env!("CARGO_PKG_VERSION")] {
         assert!(line.contains(part), "{part} in {line}");
     }
     let servers = json(&redis)["servers"].clone();
@@ -63,6 +68,17 @@ fn a_cluster_of_processes_is_shown_and_plays() {
         assert_eq!(program.wait_for_end().code(), Some(0));
     }
     assert_eq!(json(&redis)["servers"].as_array().unwrap().len(), 0, "they left in order");
+    let all = status(&redis, "--all");
+    assert_eq!(all.lines().filter(|line| line.contains("unused") && line.contains("off ")).count(), 3, "{all}");
+}
+
+/// Has Redis run a command that answers with a number.
+fn say_to(redis: &RedisServer, command: &str) {
+    let mut stream = std::net::TcpStream::connect(redis.address()).unwrap();
+    std::io::Write::write_all(&mut stream, format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with(':'), "{answer}");
 }
 
 #[test]
@@ -73,11 +89,7 @@ fn foreign_and_broken_entries_are_shown_as_what_they_are() {
         "HSET Server:Game:0 address 127.0.0.1 status 1 games 3",
         "HSET Server:Game:1 address 127.0.0.2 status 1 games 0 port 99999",
     ] {
-        let mut stream = std::net::TcpStream::connect(redis.address()).unwrap();
-        std::io::Write::write_all(&mut stream, format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
-        assert!(answer.starts_with(':'), "{answer}");
+        say_to(&redis, command);
     }
     let output = pintail(&format!("status --redis {}", redis.url())).output();
     let (table, warnings) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -102,6 +114,229 @@ fn without_redis_status_fails_and_a_server_waits_for_it() {
     let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
     assert_eq!(ready["ready"], "Server:Lobby:0");
     assert_eq!(ready["listen"], ready["advertised"]);
+}
+
+/// `pintail drain`, and what it says.
+fn drain(redis: &RedisServer, arguments: &str) -> (Option<i32>, String) {
+    let output = pintail(&format!("drain --redis {} --key-prefix test: {arguments}", redis.url())).output();
+    let Output { status, stdout, stderr } = output;
+    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
+}
+
+#[test]
+fn a_server_that_is_asked_to_drain_finishes_its_games_and_leaves() {
+    let mut redis = RedisServer::start();
+    let mut game = server("game", &redis).args(["--drain-timeout", "10m"]).start();
+    game.wait_for("ready: Server:Game:0");
+    let mut lobby = server("lobby", &redis).start();
+    lobby.wait_for("ready: Server:Lobby:0");
+    let mut gateway = server("gateway", &redis).start();
+    let ready = gateway.wait_for("ready: Server:Gateway:0");
+    let address = ready.split("listens on ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let mut player = pintail(&format!("play echo --gateway {address} --name Ann")).start();
+    player.wait_for("wait for others");
+    player.type_line("start");
+    player.wait_for("the game begins");
+
+    let (code, said) = drain(&redis, "game:0 --timeout 3s");
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("Server:Game:0 has not left within 3s (1 game, 1 player left)"), "{said}");
+    assert!(said.contains("Server:Game:0 is draining: 1 game, 1 player left"), "{said}");
+    let table = status(&redis, "");
+    assert!(table.contains("unused (draining)"), "{table}");
+    player.type_line("the game goes on");
+    player.wait_for("< the game goes on");
+
+    assert_eq!(drain(&redis, "game/0 --no-wait"), (Some(0), "Server:Game:0 was asked to drain\n".to_owned()));
+    player.type_line("end");
+    let (code, said) = drain(&redis, "Server:Game:0");
+    // It may have left before it was asked once more.
+    assert!(code == Some(0) && said.contains("Server:Game:0 has left after") || code == Some(3), "{code:?}: {said}");
+    assert_eq!(game.wait_for_end().code(), Some(0));
+
+    let (code, said) = drain(&redis, "game:0");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("no server in Server:Game:0; there are: Server:Gateway:0, Server:Lobby:0"), "{said}");
+    let (code, said) = drain(&redis, "lobby/0");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(lobby.wait_for_end().code(), Some(0));
+    redis.stop();
+    let (code, said) = drain(&redis, "gateway:0");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&redis.url()) && said.contains("check --redis"), "{said}");
+}
+
+/// What docs/operations.md grants to the user that Pintail is to have in Redis.
+fn documented_rights() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, after) = text.split_once("\nuser pintail ").expect("the documentation has the rights");
+    let (rights, _) = after.split_once("```").expect("they end");
+    rights.to_owned()
+}
+
+fn redis_cli(redis: &RedisServer, arguments: &[&str]) -> String {
+    let (host, port) = (redis.address().ip().to_string(), redis.address().port().to_string());
+    let output = Command::new("redis-cli").args(["-h", &host, "-p", &port]).args(arguments).output();
+    String::from_utf8(output.expect("redis-cli comes with redis-server").stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_documented_rights_in_redis_are_enough() {
+    let redis = RedisServer::start();
+    let rights = documented_rights();
+    let user: Vec<&str> = ["ACL", "SETUSER", "pintail"].into_iter().chain(rights.split_whitespace()).collect();
+    assert_eq!(redis_cli(&redis, &user), "OK");
+    let url = redis.url().replace("redis://", "redis://pintail:password@");
+    let start = |kind: &str, more: &str| {
+        let http = if kind == "gateway" { "--http 127.0.0.1:0" } else { "" };
+        let arguments = format!("{kind} --redis {url} --listen 127.0.0.1:0 --admin 127.0.0.1:0 {http} {more}");
+        let mut program = pintail(&arguments).env("PINTAIL_LAME_DUCK", "0s").start();
+        let ready = program.wait_for("ready: Server:");
+        (program, ready)
+    };
+    let ((mut first, _), (_lobby, _)) = (start("game", ""), start("lobby", ""));
+    let (mut gateway, ready) = start("gateway", "");
+    let address = ready.split("listens on ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let mut player = pintail(&format!("play echo --gateway {address} --name Ann")).start();
+    player.wait_for("wait for others");
+    player.type_line("start");
+    player.wait_for("the game begins");
+    player.type_line("end");
+    player.wait_for("the game is over");
+    first.signal("KILL");
+    first.wait_for_end();
+    gateway.wait_for("event=down");
+    let (mut second, ready) = start("game", "");
+    let slot = ready.split_whitespace().nth(1).unwrap();
+    let output = pintail(&format!("drain {slot} --redis {url}")).output();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(second.wait_for_end().success());
+    assert_eq!(redis_cli(&redis, &["ACL", "LOG"]), "", "nothing was refused");
+}
+
+/// Some commands are rare, so that no test runs into all of them.
+#[test]
+fn the_documented_rights_have_every_command_of_the_store() {
+    let rights = documented_rights();
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pintail-store/src/redis");
+    let mut commands = BTreeSet::new();
+    for folder in [store.clone(), store.join("scripts"), store.join("scripts/lib")] {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            for call in ["redis.call('", "redis.pcall('", "cmd(\""] {
+                let names =
+                    text.split(call).skip(1).map(|after| after.split(['\'', '"']).next().unwrap().to_lowercase());
+                commands.extend(names);
+            }
+        }
+    }
+    assert!(commands.len() > 25 && commands.contains("hello") && commands.contains("zadd"), "{commands:?}");
+    // Sentinels have users of their own.
+    commands.remove("sentinel");
+    let granted: BTreeSet<_> = rights.split_whitespace().filter_map(|right| right.strip_prefix('+')).collect();
+    let missing: Vec<_> = commands.iter().filter(|command| !granted.contains(command.as_str())).collect();
+    assert!(missing.is_empty(), "docs/operations.md does not grant {missing:?}");
+}
+
+#[test]
+fn a_foreign_server_can_not_be_asked_to_drain() {
+    let redis = RedisServer::start();
+    say_to(&redis, "RPUSH test:Server:Game 127.0.0.1");
+    say_to(&redis, "HSET test:Server:Game:0 address 127.0.0.1 status 1 games 3");
+    let (code, said) = drain(&redis, "game:0");
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("foreign"), "{said}");
+}
+
+#[test]
+fn the_first_signal_drains_and_the_second_ends_it_at_once() {
+    let redis = RedisServer::start();
+    for (second, code) in [("INT", 130), ("TERM", 143)] {
+        let mut gateway = server("gateway", &redis).args(["--lame-duck", "10m"]).start();
+        gateway.wait_for("ready: Server:Gateway:");
+        gateway.signal("TERM");
+        let said = gateway.wait_for("once more (Ctrl-C or SIGTERM) to stop at once");
+        assert!(said.contains("up to 10m for load balancers to notice"), "{said}");
+        gateway.signal(second);
+        assert_eq!(gateway.wait_for_end().code(), Some(code));
+    }
+}
+
+#[test]
+fn watched_tables_come_with_each_change_and_outlive_redis() {
+    let mut redis = RedisServer::start();
+    let watch =
+        |more: &str| pintail(&format!("status --redis {} --key-prefix test: --watch 0.1 {more}", redis.url())).start();
+    let (mut table, mut json) = (watch(""), watch("--json"));
+    table.wait_for("no servers are registered");
+    json.wait_for("\"servers\":[]");
+    let mut lobby = server("lobby", &redis).start();
+    assert!(table.wait_for("Server:Lobby:0").contains("  up  "));
+    let line = json.wait_for("Server:Lobby:0");
+    let report: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(report["servers"][0]["health"], "up");
+    let empty = table.transcript().iter().filter(|line| line.contains("no servers are registered")).count();
+    assert_eq!(empty, 1, "nothing had changed");
+    redis.stop();
+    table.wait_for("warning: can't read the registry in Redis at ");
+    let line = json.wait_for("\"error\":");
+    assert!(serde_json::from_str::<serde_json::Value>(&line).unwrap()["at_ms"].is_u64(), "{line}");
+    redis.restart();
+    table.wait_for("can be read");
+    json.wait_for("\"servers\":");
+    for (program, signal) in [(&mut table, "INT"), (&mut json, "TERM")] {
+        program.signal(signal);
+        assert_eq!(program.wait_for_end().code(), Some(0));
+    }
+    lobby.signal("TERM");
+    assert!(lobby.wait_for_end().success());
+}
+
+/// Runs a line of shell in a terminal of its own (`script` belongs to util-linux). What is typed goes to the terminal.
+fn in_a_terminal(line: &str) -> ProgramBuilder {
+    Program::new("script").args(["-qec", line, "/dev/null"]).env("TERM", "xterm")
+}
+
+#[test]
+fn a_watched_terminal_is_drawn_in_place_and_given_back_as_it_was() {
+    let mut redis = RedisServer::start();
+    let pintail = env!("CARGO_BIN_EXE_pintail");
+    let line = format!("{pintail} status --watch 0.1 --redis {}; echo code $?; stty -a", redis.url());
+    let mut terminal = in_a_terminal(&line).start();
+    assert!(terminal.wait_for(&redis.url()).contains("\x1b[?1049h"), "a screen of its own");
+    let mut lobby = Program::new(pintail)
+        .args(["lobby", "--listen", "127.0.0.1:0", "--admin", "off", "--redis", &redis.url()])
+        .start();
+    terminal.wait_for("Server:Lobby:0");
+    redis.stop();
+    terminal.wait_for("NO NEWS FOR");
+    terminal.wait_for("Server:Lobby:0");
+    // Ctrl-C
+    terminal.type_line("typed\x03");
+    assert!(terminal.wait_for("code").contains("code 0"));
+    terminal.wait_for_end();
+    let all = terminal.transcript().join("\n");
+    let (drawn, after) = all.split_once("\x1b[?1049l").expect("the first screen is back");
+    assert!(drawn.contains("\x1b[H") && drawn.contains("\x1b[1mSLOT"), "{drawn:?}");
+    assert!(!drawn.contains("typed"), "what is typed does not land in the picture");
+    assert!(after.contains(" echo ") && !after.contains("-echo "), "{after:?}");
+    lobby.signal("KILL");
+    lobby.wait_for_end();
+}
+
+#[test]
+fn who_wants_no_colours_gets_none() {
+    let redis = RedisServer::start();
+    let _lobby = server("lobby", &redis).start().wait_for("ready: ");
+    let line = format!("{} status --all --redis {} --key-prefix test:", env!("CARGO_BIN_EXE_pintail"), redis.url());
+    let said = |program: ProgramBuilder| {
+        let mut terminal = program.start();
+        terminal.wait_for_end();
+        terminal.transcript().join("\n")
+    };
+    assert!(said(in_a_terminal(&line)).contains("\x1b[1mSLOT"));
+    assert!(!said(in_a_terminal(&line).env("NO_COLOR", "1")).contains('\x1b'));
 }
 
 #[test]

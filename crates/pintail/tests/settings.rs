@@ -66,7 +66,19 @@ fn what_can_not_be_is_refused_with_the_setting_and_what_to_do() {
         ("game --log-format xml", "[possible values: text, json]"),
         ("gateway --listen 127.0.0.1:7 --http 127.0.0.1:7", "give each its own port"),
         ("lobby --http 127.0.0.1:0", "--http"),
+        ("game --heartbeat 250", "such as 250ms, 1.5s or 2m"),
+        ("game --lease-ttl 2h", "write 10ms to 1h"),
+        ("game --heartbeat 1s", "--suspect-after 750ms is too short: it must be at least 2s (twice --heartbeat)"),
+        ("lobby --lease-renewal 1s", "--lease-ttl 2s is too short"),
+        ("gateway --drain-timeout 1s", "--drain-timeout"),
+        ("game --lame-duck 1s", "--lame-duck"),
+        ("game --redis-cert cert.pem", "--redis-cert is of no use without --redis-key"),
+        ("game --redis-ca /nowhere.pem", "/nowhere.pem"),
         ("dev --games 0", "'--games <N>'"),
+        ("drain", "<SLOT>"),
+        ("drain gaem:0", "such as Server:Game:0"),
+        ("drain game:0 --timeout soon", "such as 250ms"),
+        ("status --watch 0", "write 100ms to 1h"),
         ("dev --redis redis://127.0.0.1", "--redis"),
         ("play", "<GAME>"),
         ("play echo --gateway http://x", "write host:port"),
@@ -79,7 +91,7 @@ fn what_can_not_be_is_refused_with_the_setting_and_what_to_do() {
         let refusal = refusal(pintail(&all));
         assert!(refusal.contains(said), "{all}: {refusal}");
     }
-    for server in ["gateway", "lobby", "game", "status"] {
+    for server in ["gateway", "lobby", "game", "status", "drain game:0"] {
         assert!(refusal(pintail(server)).contains("--redis URL"), "{server}");
         let refusal = refusal(pintail(&format!("{server} --redis http://127.0.0.1")));
         assert!(refusal.contains("--redis") && refusal.contains("redis://127.0.0.1:6379"), "{server}: {refusal}");
@@ -96,6 +108,7 @@ fn what_environment_and_file_get_wrong_is_refused_too() {
         ("[game]\ncapcity = 7", "line 2: `capcity` is no setting of `game`: did you mean `capacity`?"),
         ("[game]\ncapacity = 0", "'--capacity <N>'"),
         ("listen = '127.0.0.1:99999'", "'--listen <ADDR:PORT>'"),
+        ("heartbeat = 250", "such as 250ms"),
         ("capacity = [", "is not TOML"),
     ] {
         let file = file(text);
@@ -103,15 +116,24 @@ fn what_environment_and_file_get_wrong_is_refused_too() {
         assert!(refused.contains(said) && refused.contains(&file.path().display().to_string()), "{text}: {refused}");
     }
     assert!(refusal(pintail("game --config /nowhere.toml")).contains("/nowhere.toml"));
+    let file = file("redis = 'redis://127.0.0.1:1'\n[game]\nsuspect_after = '300ms'");
+    let refused = refusal(pintail(&format!("game --config {}", file.path().display())));
+    assert!(refused.contains("--suspect-after 300ms is too short: it must be at least 500ms"), "{refused}");
 }
 
 #[test]
 fn secrets_are_never_shown() {
     let secret = "tellnobody";
-    for arguments in ["game", "game --help", "status", "game --listen 0.0.0.0:0 --redis redis://127.0.0.1:1"] {
-        let program = pintail(arguments)
-            .env("PINTAIL_CLUSTER_SECRET", secret)
-            .env("PINTAIL_REDIS", &format!("http://user:{secret}@127.0.0.1:1"));
+    let urls = [
+        format!("http://user:{secret}@127.0.0.1:1"),
+        format!("redis://:{secret}@127.0.0.1:1"),
+        format!("redis+sentinel://:{secret}@127.0.0.1:1/main?sentinel_password={secret}"),
+    ];
+    let starts = ["status", "drain game:0"].map(|command| urls.iter().map(move |url| (command, url.as_str())));
+    let refused =
+        ["game", "game --listen 0.0.0.0:0 --redis redis://127.0.0.1:1"].map(|server| (server, urls[0].as_str()));
+    for (arguments, url) in starts.into_iter().flatten().chain(refused).chain([("game --help", urls[1].as_str())]) {
+        let program = pintail(arguments).env("PINTAIL_CLUSTER_SECRET", secret).env("PINTAIL_REDIS", url);
         let output = program.output();
         let said = errors(&output) + &String::from_utf8_lossy(&output.stdout);
         assert!(!said.contains(secret), "{arguments}: {said}");
@@ -127,12 +149,13 @@ fn help_tells_every_setting_with_its_variable_and_default() {
     };
     let server: &[&str] =
         &["redis", "key-prefix", "listen", "admin", "advertise", "capacity", "cluster", "cluster-secret"];
-    let own: [(&str, &[&str], &[&str]); 6] = [
-        ("gateway", server, &["http"]),
+    let own: [(&str, &[&str], &[&str]); 7] = [
+        ("gateway", server, &["http", "lame-duck"]),
         ("lobby", server, &[]),
-        ("game", server, &[]),
+        ("game", server, &["drain-timeout"]),
         ("dev", &["gateways", "lobbies", "games"], &["listen", "http", "capacity"]),
-        ("status", &["redis", "key-prefix"], &["json"]),
+        ("status", &["redis", "key-prefix"], &["json", "all", "watch"]),
+        ("drain", &["redis", "key-prefix"], &["timeout", "no-wait"]),
         ("play", &["gateway", "name", "room", "invite", "settings"], &["private"]),
     ];
     let all = help("--help");
@@ -143,10 +166,21 @@ fn help_tells_every_setting_with_its_variable_and_default() {
         for setting in settings.iter().chain(more).chain(&["config", "log", "log-format"]) {
             assert!(text.contains(&format!("--{setting}")), "{command}: --{setting}");
             let variable = format!("[env: PINTAIL_{}=", setting.to_uppercase().replace('-', "_"));
-            let is_switch = ["json", "private"].contains(setting);
+            let is_switch = ["json", "private", "all", "no-wait"].contains(setting);
             assert!(is_switch || text.contains(&variable.replace('=', "")), "{command}: {variable} in {text}");
         }
     }
     assert!(help("game --help").contains("[default: 1000]"));
+    let health = ["heartbeat", "suspect-after", "down-after", "link-timeout", "lease-ttl", "lease-renewal"];
+    let more = ["scan-period", "recycle-after", "store-timeout", "redis-ca", "redis-cert", "redis-key"];
+    for server in ["gateway", "lobby", "game"] {
+        let (long, short) = (help(&format!("{server} --help")), help(&format!("{server} -h")));
+        for setting in health.iter().chain(&more) {
+            assert!(long.contains(&format!("--{setting} ")), "{server}: --{setting}");
+            assert!(!short.contains(&format!("--{setting} ")), "{server}: --{setting} is not for everyone");
+        }
+    }
+    assert!(help("drain --help").contains("3  there is no server in this slot"));
+    assert!(help("game --help").contains("redis+sentinel://"));
     assert!(help("--version").contains(env!("CARGO_PKG_VERSION")));
 }

@@ -2,11 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use pintail_core::{Slot, limits};
 
-use super::secret::{RedisUrl, SecretText};
+use super::health::HealthArgs;
+use super::period::{self, Period};
+use super::secret::SecretText;
+use super::store::StoreArgs;
+use super::values::{self, AdminAddress};
 
 /// A distributed game server: sessions and rooms survive any of its processes.
 #[derive(Debug, Parser)]
@@ -21,7 +26,7 @@ Examples:
   pintail dev                                     try it: everything in one process
   pintail play gomoku                             a game in the terminal, against whoever comes
   pintail game --redis redis://127.0.0.1:6379     one more game server for a cluster
-  pintail status --redis redis://127.0.0.1:6379   which servers there are
+  pintail status --redis redis://127.0.0.1:6379   which servers there are, and how they are
 
 Settings: a flag beats its environment variable, which beats the file of --config, which beats
 the default. The file is TOML. A key is a flag's name with `_` for `-`; at the top it is for every
@@ -40,6 +45,8 @@ pub(crate) enum Command {
     Game(GameArgs),
     /// Show the servers of a cluster
     Status(StatusArgs),
+    /// Ask a server to finish what it has, take nothing new, and stop
+    Drain(DrainArgs),
     /// Play a game in the terminal
     Play(PlayArgs),
 }
@@ -53,6 +60,7 @@ impl Command {
             Self::Lobby(args) => &args.common,
             Self::Game(args) => &args.common,
             Self::Status(args) => &args.common,
+            Self::Drain(args) => &args.common,
             Self::Play(args) => &args.common,
         }
     }
@@ -68,7 +76,7 @@ pub(crate) struct CommonArgs {
 
     /// What to log, on the standard error: a level, or levels by module such as `warn,pintail_game=debug`
     ///
-    /// [default: `warn,pintail=info` for servers, `warn` for dev and status, `error` for play]
+    /// [default: `warn,pintail=info` for servers, `warn` for dev, `error` for status, drain and play]
     #[arg(long, value_name = "FILTER", env = "PINTAIL_LOG", verbatim_doc_comment)]
     pub(crate) log: Option<String>,
 
@@ -86,20 +94,6 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Where the cluster's store is.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Store")]
-pub(crate) struct StoreArgs {
-    /// The cluster's Redis, such as redis://127.0.0.1:6379 or redis://:password@10.0.0.5:6379/0
-    #[arg(long, value_name = "URL", env = "PINTAIL_REDIS")]
-    pub(crate) redis: Option<RedisUrl>,
-
-    /// What stands before every key and channel in Redis; clusters that share a Redis need different ones
-    /// [default: nothing]
-    #[arg(long, value_name = "PREFIX", env = "PINTAIL_KEY_PREFIX", default_value = "", hide_default_value = true)]
-    pub(crate) key_prefix: String,
-}
-
 /// Settings of every kind of server.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
@@ -109,10 +103,10 @@ pub(crate) struct ServerArgs {
     /// Port 0 takes any free port, and so does the default port if it is in use. What it got is printed.
     ///
     /// [default: the kind's port on 127.0.0.1; with a cluster secret, on 0.0.0.0]
-    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = listen_address)]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = values::listen_address)]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Where /healthz, /readyz and /metrics are served over HTTP, or `off`
+    /// Where /healthz, /readyz, /metrics and /events are served over HTTP, or `off`
     ///
     /// There is no login on this port: open it to those who may read the metrics only.
     ///
@@ -123,11 +117,11 @@ pub(crate) struct ServerArgs {
     /// The IPv4 address at which the other servers reach this one
     ///
     /// [default: the address of --listen; if that is 0.0.0.0, the first network interface's]
-    #[arg(long, value_name = "IP", env = "PINTAIL_ADVERTISE", value_parser = advertised_address)]
+    #[arg(long, value_name = "IP", env = "PINTAIL_ADVERTISE", value_parser = values::advertised_address)]
     pub(crate) advertise: Option<Ipv4Addr>,
 
     /// The cluster's name: servers of different names refuse each other
-    #[arg(long, value_name = "NAME", env = "PINTAIL_CLUSTER", default_value = "pintail", value_parser = cluster_name)]
+    #[arg(long, value_name = "NAME", env = "PINTAIL_CLUSTER", default_value = "pintail", value_parser = values::cluster_name)]
     pub(crate) cluster: String,
 
     /// What the servers of the cluster prove to each other: at least 16 characters, the same for all
@@ -153,13 +147,22 @@ pub(crate) struct GatewayArgs {
     /// Where WebSockets and web pages are served over HTTP
     ///
     /// [default: port 8080 on 127.0.0.1; with a cluster secret, on 0.0.0.0; any free port if 8080 is in use]
-    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_HTTP", help_heading = "Server", value_parser = listen_address)]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_HTTP", help_heading = "Server", value_parser = values::listen_address)]
     pub(crate) http: Option<SocketAddr>,
 
     /// How many players the gateway holds
     #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", help_heading = "Server", default_value = "10000",
           value_parser = value_parser!(u32).range(1..))]
     pub(crate) capacity: u32,
+
+    /// How long a gateway that was told to stop goes on as before, but for /readyz: a load balancer that asks there
+    /// sends it nobody new meanwhile
+    #[arg(long, value_name = "PERIOD", env = "PINTAIL_LAME_DUCK", help_heading = "Server",
+          default_value_t = Period(limits::LAME_DUCK), value_parser = period::wait)]
+    pub(crate) lame_duck: Period,
+
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
 
     #[command(flatten)]
     pub(crate) common: CommonArgs,
@@ -183,6 +186,9 @@ pub(crate) struct LobbyArgs {
     pub(crate) capacity: u32,
 
     #[command(flatten)]
+    pub(crate) health: HealthArgs,
+
+    #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
 
@@ -204,6 +210,14 @@ pub(crate) struct GameArgs {
     #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", help_heading = "Server", default_value = "1000",
           value_parser = value_parser!(u32).range(1..))]
     pub(crate) capacity: u32,
+
+    /// How long a server that drains waits for its games to end by themselves, before it ends them
+    #[arg(long, value_name = "PERIOD", env = "PINTAIL_DRAIN_TIMEOUT", help_heading = "Server",
+          default_value_t = DRAIN_TIMEOUT, value_parser = period::wait)]
+    pub(crate) drain_timeout: Period,
+
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
 
     #[command(flatten)]
     pub(crate) common: CommonArgs,
@@ -232,13 +246,13 @@ pub(crate) struct DevArgs {
     /// Where the first gateway listens for players; port 0 takes any free port
     ///
     /// [default: 127.0.0.1:5555, or any free port if that is in use]
-    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = listen_address)]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = values::listen_address)]
     pub(crate) listen: Option<SocketAddr>,
 
     /// Where the first gateway serves WebSockets and web pages over HTTP; port 0 takes any free port
     ///
     /// [default: 127.0.0.1:8080, or any free port if that is in use]
-    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_HTTP", value_parser = listen_address)]
+    #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_HTTP", value_parser = values::listen_address)]
     pub(crate) http: Option<SocketAddr>,
 
     /// How many games each game server runs at once
@@ -255,14 +269,61 @@ pub(crate) struct DevArgs {
 #[command(after_help = "\
 Examples:
   pintail status --redis redis://127.0.0.1:6379
-  pintail status --redis redis://127.0.0.1:6379 --json | jq '.servers[].slot'")]
+  pintail status --redis redis://127.0.0.1:6379 --watch
+  pintail status --redis redis://127.0.0.1:6379 --json | jq -r '.servers[] | [.slot, .health] | @tsv'")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 
-    /// Print one JSON object, for programs
+    /// Show every slot, also those whose server has left, or died more than 10 minutes ago
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Go on showing them, each second or this often, until Ctrl-C
+    ///
+    /// On a terminal the table is drawn in place. Otherwise a new one is printed when something has changed. Redis may
+    /// be away meanwhile.
+    #[arg(long, value_name = "SECONDS", env = "PINTAIL_WATCH", num_args = 0..=1, default_missing_value = "1s",
+          value_parser = period::watch)]
+    pub(crate) watch: Option<Period>,
+
+    /// Print a JSON object, for programs; with --watch, one a line
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// `pintail drain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail drain Server:Game:0 --redis redis://127.0.0.1:6379
+  pintail drain gateway/1 --redis redis://127.0.0.1:6379 --timeout 5m
+
+Exit codes:
+  0  the server has left (with --no-wait: it was asked)
+  1  Redis can't be reached, or another failure
+  2  the command can't be understood
+  3  there is no server in this slot
+  4  it is a foreign server, which can't be asked
+  5  it was asked, and has not left by --timeout")]
+pub(crate) struct DrainArgs {
+    /// Which server: its slot as `pintail status` shows it, such as Server:Game:0, or shorter: game:0
+    #[arg(value_name = "SLOT", value_parser = values::slot)]
+    pub(crate) slot: Slot,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
+    /// How long to wait until it has left; after that it goes on draining by itself
+    #[arg(long, value_name = "PERIOD", env = "PINTAIL_TIMEOUT", default_value = "60s", value_parser = period::wait)]
+    pub(crate) timeout: Period,
+
+    /// Ask it, and don't wait
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 
     #[command(flatten)]
     pub(crate) common: CommonArgs,
@@ -315,53 +376,8 @@ pub(crate) struct PlayArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Where the admin port listens, if anywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AdminAddress {
-    /// Nowhere.
-    Off,
-    /// Here.
-    On(SocketAddr),
-}
-
-impl FromStr for AdminAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            _ => listen_address(text).map(Self::On).map_err(|error| format!("{error}, or `off`")),
-        }
-    }
-}
-
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "write an IP address, a colon and a port from 0 to 65535, such as 127.0.0.1:7000 or 0.0.0.0:0".to_owned()
-    })
-}
-
-fn advertised_address(text: &str) -> Result<Ipv4Addr, String> {
-    match text.parse() {
-        Ok(address @ (Ipv4Addr::UNSPECIFIED | Ipv4Addr::BROADCAST)) => {
-            Err(format!("nobody can connect to {address}: write the machine's own IPv4 address, such as 10.0.0.7"))
-        }
-        Ok(address) => Ok(address),
-        Err(_) => Err("write an IPv4 address, such as 10.0.0.7".to_owned()),
-    }
-}
-
-fn cluster_name(text: &str) -> Result<String, String> {
-    let fits = (1..=CLUSTER_NAME_CHARACTERS_MAX).contains(&text.chars().count());
-    if fits && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("a cluster's name has 1 to {CLUSTER_NAME_CHARACTERS_MAX} characters"))
-    }
-}
-
-/// It stands in every greeting and in logs.
-const CLUSTER_NAME_CHARACTERS_MAX: usize = 64;
+/// Most orchestrators give a process 30 seconds to stop.
+const DRAIN_TIMEOUT: Period = Period(Duration::from_secs(20));
 
 /// Beyond it, one process is the wrong place.
 const DEV_SERVERS_MAX: i64 = 16;

@@ -5,14 +5,21 @@
 //! | [`args`] | the commands and their settings: the one definition of each |
 //! | [`file`] | the settings of the TOML file |
 //! | [`environment`] | refuses `PINTAIL_…` variables that are no setting |
+//! | [`values`], [`period`] | how the text of a setting is read |
+//! | [`store`] | where the store is |
+//! | [`health`] | the periods and limits by which servers watch each other |
 //! | [`secret`] | settings that are never shown |
 //! | [`server`] | what the settings of a server mean, and which can't be |
 
 pub(crate) mod args;
 mod environment;
 mod file;
+pub(crate) mod health;
+pub(crate) mod period;
 pub(crate) mod secret;
 pub(crate) mod server;
+pub(crate) mod store;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

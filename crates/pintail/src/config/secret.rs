@@ -29,10 +29,16 @@ impl RedisUrl {
 }
 
 impl fmt::Display for RedisUrl {
-    /// Without the user and password.
+    /// Without user, password, and what stands behind a question mark: that may be another password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let shown = rest.split_once('?').map_or(rest, |(shown, _)| shown);
+        let host = match shown.rsplit_once('@') {
+            Some((_, host)) => host,
+            // The question mark stood in a password.
+            None if rest.contains('@') => "…",
+            None => shown,
+        };
         let separator = if scheme.is_empty() { "" } else { "://" };
         write!(f, "{scheme}{separator}{host}")
     }
@@ -79,6 +85,9 @@ mod tests {
             ("redis://user:word@host", "redis://host"),
             ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
             ("word@host", "host"),
+            ("redis+sentinel://u:w@a:1,b:2/main?sentinel_password=w@rd", "redis+sentinel://a:1,b:2/main"),
+            ("redis+sentinel://a:1/main?sentinel_password=word", "redis+sentinel://a:1/main"),
+            ("redis://:wo?rd@host", "redis://…"),
         ] {
             let url: RedisUrl = url.parse().unwrap();
             assert_eq!(url.to_string(), shown);

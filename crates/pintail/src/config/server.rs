@@ -1,14 +1,16 @@
 //! What the settings of a server mean, and which can't be.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use pintail_core::{ClusterSecret, Kind};
 use pintail_net::ServerConfig;
 use pintail_net::address::is_beyond_loopback;
 use thiserror::Error;
 
-use super::args::{AdminAddress, DevArgs, GatewayArgs, ServerArgs, StoreArgs};
-use super::secret::RedisUrl;
+use super::args::{DevArgs, GameArgs, GatewayArgs, LobbyArgs, ServerArgs};
+use super::health::{Health, TooShort};
+use super::values::AdminAddress;
 
 /// Settings that can't be.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -22,6 +24,12 @@ pub(crate) enum Impossible {
     /// The store's URL is none.
     #[error("--redis: {0}")]
     Redis(String),
+    /// A certificate or key can't be used.
+    #[error("TLS to Redis (--redis-ca, --redis-cert, --redis-key): {0}")]
+    RedisTls(String),
+    /// A certificate without its key, or the other way round.
+    #[error("{0} is of no use without {1}: give both or neither")]
+    HalfOfAPair(&'static str, &'static str),
     /// The secret is too short.
     #[error(
         "the cluster secret (--cluster-secret, PINTAIL_CLUSTER_SECRET) has fewer than {} characters and could be \
@@ -38,6 +46,9 @@ pub(crate) enum Impossible {
     /// Two ports are one.
     #[error("{0} and {1} both say {2}: give each its own port")]
     SamePort(&'static str, &'static str, SocketAddr),
+    /// A limit is too short for what it limits.
+    #[error(transparent)]
+    TooShort(TooShort),
     /// The log filter is none.
     #[error(
         "--log: `{filter}` is no log filter ({problem}): write a level (error, warn, info, debug, trace) or levels by module"
@@ -48,16 +59,6 @@ pub(crate) enum Impossible {
         /// What is wrong with it.
         problem: String,
     },
-}
-
-impl StoreArgs {
-    /// Where Redis is.
-    ///
-    /// # Errors
-    /// If nothing says it.
-    pub(crate) fn redis(&self) -> Result<&RedisUrl, Impossible> {
-        self.redis.as_ref().ok_or(Impossible::NoRedis)
-    }
 }
 
 /// A port to listen on, and whether another will do.
@@ -126,6 +127,8 @@ impl Ports {
 /// A server's settings, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerSettings {
+    /// What it does.
+    pub(crate) kind: Kind,
     /// The cluster's name.
     pub(crate) cluster: String,
     /// The cluster's secret.
@@ -136,61 +139,85 @@ pub(crate) struct ServerSettings {
     pub(crate) advertise: Option<Ipv4Addr>,
     /// How much it takes.
     pub(crate) capacity: u32,
+    /// How quickly it notices what happens to others, and they what happens to it.
+    pub(crate) health: Health,
+    /// How long it goes on after it was told to stop: a game server for its games, a gateway for load balancers to
+    /// notice.
+    pub(crate) grace: Duration,
+}
+
+/// The settings that differ by kind.
+#[derive(Debug, Clone, Copy)]
+struct OfKind {
+    kind: Kind,
+    capacity: u32,
+    grace: Duration,
+    http: Option<SocketAddr>,
 }
 
 impl ServerSettings {
-    /// What the settings of a lobby or game server mean.
-    ///
-    /// # Errors
-    /// If they can't be.
-    pub(crate) fn of_server(kind: Kind, args: &ServerArgs, capacity: u32) -> Result<Self, Impossible> {
-        let secret = secret_of(args)?;
-        let listen = Port::new(args.listen, default_listen(kind, secret.as_ref()));
-        Self::new(kind, args, secret, Ports { listen, admin: None, http: None }, capacity)
-    }
-
     /// What the settings of a gateway mean.
     ///
     /// # Errors
     /// If they can't be.
     pub(crate) fn of_gateway(args: &GatewayArgs) -> Result<Self, Impossible> {
-        let secret = secret_of(&args.server)?;
-        let listen = Port::new(args.server.listen, default_listen(Kind::Gateway, secret.as_ref()));
-        let http = Port::new(args.http, SocketAddr::new(default_ip(secret.as_ref()), HTTP_PORT));
-        let ports = Ports { listen, admin: None, http: Some(http) };
-        Self::new(Kind::Gateway, &args.server, secret, ports, args.capacity)
+        let health = args.health.health(args.store.store_timeout)?;
+        let own = OfKind { kind: Kind::Gateway, capacity: args.capacity, grace: args.lame_duck.0, http: args.http };
+        Self::new(own, &args.server, health)
     }
 
-    fn new(
-        kind: Kind,
-        args: &ServerArgs,
-        secret: Option<ClusterSecret>,
-        ports: Ports,
-        capacity: u32,
-    ) -> Result<Self, Impossible> {
+    /// What the settings of a lobby server mean.
+    ///
+    /// # Errors
+    /// If they can't be.
+    pub(crate) fn of_lobby(args: &LobbyArgs) -> Result<Self, Impossible> {
+        let health = args.health.health(args.store.store_timeout)?;
+        let own = OfKind { kind: Kind::Lobby, capacity: args.capacity, grace: Duration::ZERO, http: None };
+        Self::new(own, &args.server, health)
+    }
+
+    /// What the settings of a game server mean.
+    ///
+    /// # Errors
+    /// If they can't be.
+    pub(crate) fn of_game(args: &GameArgs) -> Result<Self, Impossible> {
+        let health = args.health.health(args.store.store_timeout)?;
+        let own = OfKind { kind: Kind::Game, capacity: args.capacity, grace: args.drain_timeout.0, http: None };
+        Self::new(own, &args.server, health)
+    }
+
+    fn new(own: OfKind, args: &ServerArgs, health: Health) -> Result<Self, Impossible> {
+        let OfKind { kind, capacity, grace, http } = own;
+        let secret = secret_of(args)?;
+        let default_ip = default_ip(secret.as_ref());
+        let listen = Port::new(args.listen, SocketAddr::new(default_ip, kind.default_port()));
         let admin = match args.admin {
             Some(AdminAddress::Off) => None,
             Some(AdminAddress::On(address)) => Some(Port::new(Some(address), address)),
             None => Some(Port::new(None, on_loopback(admin_port(kind)))),
         };
-        let open_ports = [("--listen", Some(ports.listen)), ("--http", ports.http)];
-        for (setting, port) in open_ports {
+        let http = (kind == Kind::Gateway).then(|| Port::new(http, SocketAddr::new(default_ip, HTTP_PORT)));
+        for (setting, port) in [("--listen", Some(listen)), ("--http", http)] {
             if let Some(port) = port.filter(|port| secret.is_none() && is_beyond_loopback(port.address)) {
                 return Err(Impossible::OpenWithoutSecret(setting, port.address));
             }
         }
         Ok(Self {
+            kind,
             cluster: args.cluster.clone(),
             secret: secret.unwrap_or_else(ClusterSecret::loopback),
-            ports: Ports { admin, ..ports }.check()?,
+            ports: Ports { listen, admin, http }.check()?,
             advertise: args.advertise,
             capacity,
+            health,
+            grace,
         })
     }
 
     /// The settings in the form that every kind of server takes.
     pub(crate) fn server_config(&self) -> ServerConfig {
         ServerConfig {
+            timing: self.health.timing,
             cluster: self.cluster.clone(),
             secret: self.secret.clone(),
             listen: self.ports.listen.address,
@@ -228,10 +255,6 @@ fn secret_of(args: &ServerArgs) -> Result<Option<ClusterSecret>, Impossible> {
     args.cluster_secret.as_ref().map(|text| text.secret().ok_or(Impossible::ShortSecret)).transpose()
 }
 
-fn default_listen(kind: Kind, secret: Option<&ClusterSecret>) -> SocketAddr {
-    SocketAddr::new(default_ip(secret), kind.default_port())
-}
-
 /// Without a secret, a server is for its own machine only.
 fn default_ip(secret: Option<&ClusterSecret>) -> IpAddr {
     if secret.is_some() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() }
@@ -252,8 +275,8 @@ mod tests {
         let arguments = std::iter::once("pintail").chain(arguments.split_whitespace());
         match Cli::try_parse_from(arguments).unwrap().command {
             Command::Gateway(args) => ServerSettings::of_gateway(&args),
-            Command::Lobby(args) => ServerSettings::of_server(Kind::Lobby, &args.server, args.capacity),
-            Command::Game(args) => ServerSettings::of_server(Kind::Game, &args.server, args.capacity),
+            Command::Lobby(args) => ServerSettings::of_lobby(&args),
+            Command::Game(args) => ServerSettings::of_game(&args),
             other => panic!("no server: {other:?}"),
         }
     }

@@ -50,7 +50,7 @@ const LINE_BYTES_MAX: u64 = 16 * 1024;
 /// # Errors
 /// If no gateway lets the player in, the room can't be entered, or the session ends.
 pub(crate) async fn run(args: &PlayArgs) -> Result<(), Failure> {
-    let stop = stop_on_signal(args.common.log_format)?;
+    let stop = stop_on_signal(args.common.log_format, "leaving".to_owned())?;
     let name = player_name(args.name.as_deref())?;
     let config = ClientConfig { connect_timeout: CONNECT_TIMEOUT, ..ClientConfig::new([args.gateway.clone()], name) };
     let (client, mut events) = tokio::select! {

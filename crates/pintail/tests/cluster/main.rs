@@ -4,6 +4,8 @@
 mod support;
 
 mod failures;
+mod faults;
+mod membership;
 mod registry;
 mod rooms;
 mod secrets;

@@ -1,6 +1,9 @@
 //! A cluster of `pintail` processes on a Redis of its own, and players in it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod events;
+pub mod redis;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,6 +32,7 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 pub struct Server {
     pub slot: String,
     pub address: SocketAddr,
+    admin: Option<SocketAddr>,
     pub program: Program,
 }
 
@@ -39,7 +43,13 @@ impl Server {
         let mut words = line.split("ready: ").nth(1).unwrap().split([' ', ',']);
         let slot = words.next().unwrap().to_owned();
         let address = words.find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{line}"));
-        Self { slot, address, program }
+        let admin = line.split("metrics http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        Self { slot, address, admin, program }
+    }
+
+    /// Where its admin port listens.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.unwrap_or_else(|| panic!("{} has no admin port", self.slot))
     }
 
     /// Waits until the server has said all of these, before it was ready or since.
@@ -73,7 +83,8 @@ pub fn server(kind: &str, redis: &str, more: &str) -> ProgramBuilder {
     let ports = if more.contains("--listen") { "" } else { "--listen 127.0.0.1:0" };
     let http = if kind == "gateway" { "--http 127.0.0.1:0" } else { "" };
     let line = format!("{kind} --redis {redis} --admin 127.0.0.1:0 {ports} {http} {more}");
-    pintail(line.split_whitespace())
+    // Nobody balances loads here, and few tests want to wait for games that have no end.
+    pintail(line.split_whitespace()).env("PINTAIL_LAME_DUCK", "0s").env("PINTAIL_DRAIN_TIMEOUT", "1s")
 }
 
 /// Starts a server and waits until it is ready.
