@@ -4,6 +4,8 @@
 //! PINTAIL_TEST_SEED=7 PINTAIL_TEST_SECONDS=600 scripts/test -p pintail --test cluster membership
 //! ```
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
