@@ -6,6 +6,7 @@ mod support;
 mod failures;
 mod faults;
 mod membership;
+mod outages;
 mod registry;
 mod rooms;
 mod secrets;
