@@ -53,8 +53,8 @@ impl Gateway {
     /// Finds a game's server and opens the session's stream to it.
     async fn attach(self: Arc<Self>, lookup: AttachLookup, wanted: GameAttach) {
         let game = wanted_game(&wanted);
-        let found = self.find_game(game).await;
         let session = &lookup.session;
+        let found = self.find_game(session, game).await;
         if !lookup.is_current() {
             return;
         }
@@ -100,17 +100,25 @@ impl Gateway {
         }
     }
 
-    async fn find_game(&self, game: GameId) -> Result<Arc<Link>, Refusal> {
+    async fn find_game(&self, session: &Session, game: GameId) -> Result<Arc<Link>, Refusal> {
         let record = self.store.game(game).await.map_err(|error| {
             debug!(%game, %error, "can't look a game up");
             Refusal::unreachable(error.to_string())
         })?;
-        let Some(GameRecord { owner, outcome, .. }) = record else { return Err(Refusal::over()) };
+        let Some(GameRecord { owner, outcome, .. }) = record else { return self.find_forgotten(session, game) };
         // The server of a game that is over keeps its last messages for a while, for players who were away.
         self.links.to(owner.slot, owner.incarnation).ok_or_else(|| match outcome {
             Some(_) => Refusal::over(),
             None => Refusal::unreachable(format!("there is no link to {} at the moment", owner.slot)),
         })
+    }
+
+    /// A game that the store does not know, which may have lost it. Its server has it, and will put it back.
+    fn find_forgotten(&self, session: &Session, game: GameId) -> Result<Arc<Link>, Refusal> {
+        let server = session.lately_played(game).ok_or_else(Refusal::over)?;
+        let forgotten =
+            || Refusal::unreachable("the store has forgotten the game; its server is looked for".to_owned());
+        self.links.to_incarnation(server).ok_or_else(forgotten)
     }
 
     /// Carries a `GAME_INPUT` or `GAME_ACK` to the session's game. Without one it is dropped: what is numbered is sent

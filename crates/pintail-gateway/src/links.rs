@@ -76,6 +76,11 @@ impl Links {
         self.lock().open.get(&slot).filter(|link| link.incarnation == incarnation).cloned()
     }
 
+    /// The link to this start of a server, whatever its slot.
+    pub(crate) fn to_incarnation(&self, incarnation: Incarnation) -> Option<Arc<Link>> {
+        self.lock().open.values().find(|link| link.incarnation == incarnation).cloned()
+    }
+
     /// The lobby server for a session: always the same one while it is there and well (rendezvous hashing), so that a
     /// client's requests keep their order. One that does not look well is better than none.
     pub(crate) fn lobby_for(&self, session: SessionId) -> Option<Arc<Link>> {

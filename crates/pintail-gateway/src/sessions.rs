@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use pintail_core::{GameId, Generation, PlayerName, SessionId, TokenHash};
+use pintail_core::{GameId, Generation, Incarnation, PlayerName, SessionId, TokenHash};
 use pintail_net::{Outbox, PushError};
 use pintail_store::HeldSession;
 use pintail_wire::Message;
@@ -21,7 +22,7 @@ pub(crate) struct Session {
     pub(crate) name: PlayerName,
     pub(crate) token: TokenHash,
     pub(crate) outbox: Arc<Outbox>,
-    attachment: Mutex<Option<Attachment>>,
+    seat: Mutex<Seat>,
     attaches: Attaches,
     logged_out: AtomicBool,
 }
@@ -56,6 +57,26 @@ impl Drop for AttachLookup {
     }
 }
 
+/// What a session plays.
+#[derive(Debug, Default)]
+struct Seat {
+    attachment: Option<Attachment>,
+    /// What it played over a link that broke, until it plays again.
+    lost: Option<LostGame>,
+}
+
+/// A game that was played over a link that broke.
+#[derive(Debug, Clone, Copy)]
+struct LostGame {
+    game: GameId,
+    server: Incarnation,
+    at: Instant,
+}
+
+/// For how long a game whose link broke is there even if the store does not know it: a store that came back empty hears
+/// of it anew within a renewal or two.
+const LOST_GAME_KEPT: Duration = Duration::from_secs(15);
+
 /// The game that a session plays, and the link that leads there.
 #[derive(Debug, Clone)]
 pub(crate) struct Attachment {
@@ -77,7 +98,7 @@ impl Session {
             name,
             token,
             outbox,
-            attachment: Mutex::new(None),
+            seat: Mutex::default(),
             attaches: Attaches::default(),
             logged_out: AtomicBool::new(false),
         }
@@ -147,28 +168,37 @@ impl Session {
     }
 
     pub(crate) fn attachment(&self) -> Option<Attachment> {
-        self.lock().clone()
+        self.lock().attachment.clone()
     }
 
     /// Turns to another game; returns the one before.
     pub(crate) fn attach(&self, attachment: Attachment) -> Option<Attachment> {
-        self.lock().replace(attachment)
+        let mut seat = self.lock();
+        seat.lost = None;
+        seat.attachment.replace(attachment)
     }
 
     /// Forgets the game; returns it.
     pub(crate) fn detach(&self) -> Option<Attachment> {
-        self.lock().take()
+        self.lock().attachment.take()
     }
 
     /// Forgets the game if it is played over this link; returns it.
     pub(crate) fn detach_from(&self, link: &Link) -> Option<GameId> {
-        let mut attachment = self.lock();
-        let found = attachment.take_if(|attachment| attachment.link.serial == link.serial)?;
+        let mut seat = self.lock();
+        let found = seat.attachment.take_if(|attachment| attachment.link.serial == link.serial)?;
+        seat.lost = Some(LostGame { game: found.game, server: link.incarnation, at: Instant::now() });
         Some(found.game)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Attachment>> {
-        self.attachment.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Which server ran this game, if the session played it until its link broke a short while ago.
+    pub(crate) fn lately_played(&self, game: GameId) -> Option<Incarnation> {
+        let lost = self.lock().lost.filter(|lost| lost.game == game && lost.at.elapsed() < LOST_GAME_KEPT)?;
+        Some(lost.server)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
