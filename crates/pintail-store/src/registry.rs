@@ -206,7 +206,8 @@ pub trait Registry: Send + Sync + 'static {
     /// Sets every slot `unused` whose server had a lease and lost it, publishes `ServerOff` for each, and orphans what
     /// it hosted. Returns the slots. Any server may call it at any time: calls that come too soon after another do
     /// nothing, so that the work does not grow with the cluster. Nor does one do anything while heartbeats have not
-    /// come in without a gap for the life of a lease: then it was the store that was away, and not the servers.
+    /// come in without a gap for the life of a lease: then it was the store that was away, and not the servers. It fails
+    /// only if no server was switched off by it; what kept it from the others, the next call meets again.
     async fn reap(&self) -> Result<Vec<Slot>>;
 
     /// Takes an observer's accusation of a server. While one stands, the server gets no new games; it stands for

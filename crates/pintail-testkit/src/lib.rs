@@ -40,6 +40,5 @@ pub use namespaces::{Host, Namespaces, Unsupported};
 pub use program::{Program, ProgramBuilder};
 pub use proxy::{Direction, Fault, FaultProxy, Traffic};
 pub use redis::{
-    Certificates, ClientCertificates, Persistence, RedisServer, RedisServerBuilder, Sentinel, Sentinels,
-    SentinelsBuilder,
+    Certificates, ClientCertificates, Persistence, RedisServer, RedisServerBuilder, Sentinels, SentinelsBuilder,
 };

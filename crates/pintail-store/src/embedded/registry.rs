@@ -54,7 +54,7 @@ impl State {
         let slot = registration.slot;
         let before = self.registry.servers.get(&slot);
         let orphan = before.and_then(|server| server.incarnation);
-        let falls = before.filter(|server| server.endpoint == announcement.endpoint);
+        let falls = before.filter(|_| registration.origin == SlotOrigin::Restarted);
         let falls = falls.map_or(Falls::default(), |server| server.falls_for_successor(announcement.incarnation));
         self.registry.servers.insert(slot, Server::new(announcement, falls, now, &self.periods));
         self.watch.feel_pulse(now, &self.periods);

@@ -5,11 +5,12 @@
 //! later) unless it retries without end, and then hides every reason, and because it does not follow a master that moves.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::dial::{Dialer, Link, Role, Trouble, role};
@@ -26,6 +27,10 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// noticed within 3 s; a Redis that takes 500 ms for each command is not lost.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long an outage can be that calls wait for, each as long as it may take: a restart, or a failover by sentinels.
+/// In a longer one they fail at once, so that whoever asks is told so, and nothing piles up behind calls that wait.
+const BLIP_MAX: Duration = Duration::from_secs(5);
+
 /// How many reasons of one outage are logged: a reason that comes back is not news.
 const REASONS_MAX: usize = 8;
 
@@ -39,8 +44,11 @@ pub(super) struct Connection {
 #[derive(Debug, Clone)]
 enum State {
     Up(Line),
-    /// Why there is none.
-    Down(Arc<str>),
+    Down {
+        reason: Arc<str>,
+        /// Until when a call hopes for a connection; from then on it fails at once.
+        hope_until: Instant,
+    },
 }
 
 /// What a call uses: a way to send commands, and to tell what it finds wrong.
@@ -74,21 +82,24 @@ impl Line {
 impl Connection {
     /// Starts to connect, in the background.
     pub(super) fn start(dialer: Dialer, locator: Locator) -> Self {
-        let (state_tx, state) = watch::channel(State::Down("not connected yet".into()));
-        let keeper = Keeper { dialer, locator, state: state_tx, diary: Diary::default() };
+        let down_since = Instant::now();
+        let not_yet = State::Down { reason: "not connected yet".into(), hope_until: down_since + BLIP_MAX };
+        let (state_tx, state) = watch::channel(not_yet);
+        let keeper = Keeper { dialer, locator, state: state_tx, down_since, diary: Diary::default() };
         Self { state, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run())) }
     }
 
-    /// The connection, once there is one. Cancel-safe.
-    pub(super) async fn get(&self) -> Line {
+    /// The connection, once there is one; why there is none, once nobody can hope for one any more. Cancel-safe.
+    pub(super) async fn get(&self) -> Result<Line, Arc<str>> {
         let mut state = self.state.clone();
         loop {
-            if let State::Up(line) = &*state.borrow_and_update() {
-                return line.clone();
-            }
-            if state.changed().await.is_err() {
-                // The keeper only ends with the runtime; so does whoever waits here.
-                std::future::pending::<()>().await;
+            let (reason, hope_until) = match &*state.borrow_and_update() {
+                State::Up(line) => return Ok(line.clone()),
+                State::Down { reason, hope_until } => (Arc::clone(reason), *hope_until),
+            };
+            // The keeper ends only with the runtime, and so does whoever waits here.
+            if !matches!(timeout_at(hope_until, state.changed()).await, Ok(Ok(()))) {
+                return Err(reason);
             }
         }
     }
@@ -97,7 +108,7 @@ impl Connection {
     pub(super) fn why_down(&self) -> Option<Arc<str>> {
         match &*self.state.borrow() {
             State::Up(_) => None,
-            State::Down(reason) => Some(Arc::clone(reason)),
+            State::Down { reason, .. } => Some(Arc::clone(reason)),
         }
     }
 }
@@ -114,39 +125,73 @@ struct Keeper {
     dialer: Dialer,
     locator: Locator,
     state: watch::Sender<State>,
+    /// When there was a connection last, or when it was tried for the first time.
+    down_since: Instant,
     diary: Diary,
+}
+
+/// Why there is no connection, or none any more.
+#[derive(Debug)]
+struct Setback {
+    reason: String,
+    /// Whether it lasts until someone does something about it.
+    lasts: bool,
+}
+
+impl Setback {
+    /// Something that may be over in a moment.
+    fn passing(reason: String) -> Self {
+        Self { reason, lasts: false }
+    }
 }
 
 impl Keeper {
     async fn run(mut self) {
         loop {
-            let reason = match self.locator.place() {
-                Place::At(address) => self.serve(&address).await,
-                Place::Nowhere(reason) => reason,
-            };
-            self.diary.down(&reason);
-            self.state.send_replace(State::Down(reason.into()));
-            self.locator.ask_again();
-            tokio::time::sleep(retry_delay()).await;
+            match self.locator.place().await {
+                Place::At(address) => {
+                    let setback = self.serve(&address).await;
+                    self.go_down(setback);
+                    self.locator.ask_again();
+                    tokio::time::sleep(retry_delay()).await;
+                }
+                Place::Nowhere(reason) => self.go_down(Setback::passing(reason)),
+            }
         }
     }
 
+    fn go_down(&mut self, Setback { reason, lasts }: Setback) {
+        self.diary.down(&reason);
+        let now = Instant::now();
+        if matches!(*self.state.borrow(), State::Up(_)) {
+            self.down_since = now;
+        }
+        let hope_until = if lasts { now } else { self.down_since + BLIP_MAX };
+        self.state.send_replace(State::Down { reason: reason.into(), hope_until });
+    }
+
     /// Connects, and offers the connection for as long as it is good. Returns why it is not, or not any more.
-    async fn serve(&mut self, address: &Address) -> String {
+    async fn serve(&mut self, address: &Address) -> Setback {
         let locator = self.locator.clone();
         let connected = async {
-            let link = self.dialer.master(address, None).await.map_err(|error| error.to_string())?;
+            let link = self.dialer.master(address, None).await?;
             self.diary.up(address);
             let doubts = Arc::new(Doubts::default());
             let commands = link.commands.clone();
             let line = Line { commands, address: address.clone(), doubts: Arc::clone(&doubts) };
             self.state.send_replace(State::Up(line));
-            Err::<std::convert::Infallible, _>(watch_over(&link, &doubts).await.at(address).to_string())
+            Err::<std::convert::Infallible, _>(watch_over(&link, &doubts).await.at(address))
         };
         // Either ends the link: dropping it closes its socket, whoever still waits for an answer.
         tokio::select! {
-            Err(reason) = connected => reason,
-            () = locator.moved_from(address) => format!("{address} is not the master any more, say the sentinels"),
+            Err(error) = connected => {
+                // Until the sentinels agree on another master, the one that they name may be none.
+                let passes = error.trouble == Trouble::Replica && locator.may_move();
+                Setback { reason: error.to_string(), lasts: error.trouble.lasts() && !passes }
+            }
+            () = locator.moved_from(address) => {
+                Setback::passing(format!("{address} is not the master any more, say the sentinels"))
+            }
         }
     }
 }
@@ -224,6 +269,44 @@ mod tests {
         assert!(!diary.is_old("cut"), "the next outage is news");
         let many = (0..100).filter(|number| !diary.is_old(&number.to_string())).count();
         assert_eq!(many, REASONS_MAX - 1);
+    }
+
+    fn connection(state: &watch::Sender<State>) -> Connection {
+        let keeper = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
+        Connection { state: state.subscribe(), _keeper: keeper }
+    }
+
+    fn down(reason: &str, hope_until: Instant) -> State {
+        State::Down { reason: reason.into(), hope_until }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_waits_while_there_is_hope() {
+        let started = Instant::now();
+        let state = watch::Sender::new(down("refused", started + BLIP_MAX));
+        let connection = connection(&state);
+        assert_eq!(&*connection.get().await.unwrap_err(), "refused");
+        assert_eq!(started.elapsed(), BLIP_MAX);
+        assert_eq!(&*connection.get().await.unwrap_err(), "refused");
+        assert_eq!(started.elapsed(), BLIP_MAX, "who comes later is told at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_is_told_as_soon_as_there_is_no_hope_left() {
+        let started = Instant::now();
+        let state = watch::Sender::new(down("cut", started + BLIP_MAX));
+        let connection = connection(&state);
+        let worse = async {
+            for reason in ["refused", "closed"] {
+                tokio::time::sleep(BLIP_MAX / 4).await;
+                state.send_replace(down(reason, started + BLIP_MAX));
+            }
+            tokio::time::sleep(BLIP_MAX / 4).await;
+            state.send_replace(down("wrong password", Instant::now()));
+        };
+        let (outcome, ()) = tokio::join!(connection.get(), worse);
+        assert_eq!(&*outcome.unwrap_err(), "wrong password");
+        assert_eq!(started.elapsed(), BLIP_MAX * 3 / 4);
     }
 
     #[test]

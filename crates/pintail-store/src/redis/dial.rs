@@ -59,7 +59,9 @@ pub(super) enum Trouble {
         "wants a client certificate that it trusts ({0}): give one with its key, or set its tls-auth-clients to no"
     )]
     CertificateWanted(String),
-    #[error("speaks no TLS on this port: use its TLS port, or a URL that starts with redis and not rediss")]
+    #[error(
+        "speaks no TLS on this port, or is stuck: use its TLS port, or a URL that starts with redis and not rediss"
+    )]
     NoTls,
     #[error("can't be reached with TLS: {0}")]
     Tls(String),
@@ -80,6 +82,18 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// Whether it lasts until someone does something about it.
+    pub(super) fn lasts(&self) -> bool {
+        matches!(
+            self,
+            Self::NotTrusted(_)
+                | Self::CertificateWanted(_)
+                | Self::WrongPassword
+                | Self::PasswordWanted
+                | Self::Replica
+        )
+    }
+
     pub(super) fn at(self, address: &Address) -> DialError {
         DialError { address: address.clone(), trouble: self }
     }
@@ -229,7 +243,7 @@ async fn encrypt(
     let name = ServerName::try_from(host.to_owned()).map_err(|error| Trouble::Tls(error.to_string()))?;
     match within("TLS", STEP_TIMEOUT, tls.connect(name, socket)).await {
         Ok(encrypted) => encrypted.map_err(|error| tls_trouble(&error)),
-        // Redis without TLS waits for the end of what it takes for a command.
+        // Redis without TLS waits for the end of what it takes for a command; one that is held up is silent as well.
         Err(_) => Err(Trouble::NoTls),
     }
 }

@@ -21,7 +21,7 @@
 //! | `Server:Game:0:lease` | string | the incarnation that holds the slot | lease |
 //! | `Server:Game:0:accusers` | sorted set | the slots that accuse it, by the time until which the accusation stands | accusation |
 //! | `Servers:pulse` | string | since when heartbeats have come in without a gap | half a lease |
-//! | `Servers:reaped` | string | keeps the next look for lost leases away | reap interval |
+//! | `Servers:reaped` | string | when lost leases were looked for last | reap interval |
 //! | `Server:Game:0:games:<incarnation>` | set | the games that it hosts; `games` is the size of this set | – |
 //! | `Server:Gateway:0:sessions:<incarnation>` | set | the sessions that are connected there | – |
 //! | `Placement:<type>` | sorted set | the slots that can take a game of this type, by games ÷ capacity | – |
@@ -77,8 +77,10 @@ mod subscription;
 mod tls;
 mod url;
 
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use pintail_core::Kind;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
 use tokio::sync::Semaphore;
@@ -100,7 +102,8 @@ const CALLS_MAX: usize = 4096;
 
 /// The store in Redis.
 ///
-/// Every call ends within the options' timeout: waiting for a connection counts.
+/// Every call ends within the options' timeout: waiting for a connection counts. Two have several steps, each of which
+/// does: [`reap`](crate::Registry::reap), and [`hold_sessions`](crate::Sessions::hold_sessions) of many sessions.
 #[derive(Debug)]
 pub struct RedisStore {
     dialer: Dialer,
@@ -111,11 +114,14 @@ pub struct RedisStore {
     scripts: Scripts,
     timeout: Duration,
     periods: Periods,
+    /// How many slots of each kind were read last.
+    slots_read: [AtomicU32; Kind::ALL.len()],
 }
 
 impl RedisStore {
-    /// A store that connects in the background, and again whenever the connection is lost. Calls fail with
-    /// [`StoreError::Unavailable`] while there is none. Must be called in a tokio runtime.
+    /// A store that connects in the background, and again whenever the connection is lost. A call waits for it while
+    /// the outage may be over in a moment, and else fails at once with [`StoreError::Unavailable`]. Must be called in a
+    /// tokio runtime.
     ///
     /// # Errors
     /// If the options can't be right whatever Redis does: certificates without TLS, or TLS without anyone to trust.
@@ -138,6 +144,7 @@ impl RedisStore {
             scripts: Scripts::new(),
             timeout,
             periods,
+            slots_read: Default::default(),
         })
     }
 
@@ -165,11 +172,15 @@ impl RedisStore {
         F: Future<Output = RedisResult<T>>,
     {
         let _permit = self.calls.try_acquire().map_err(|_| StoreError::Overloaded(CALLS_MAX))?;
-        let all = async {
-            let line = self.connection.get().await;
+        self.in_time(async {
+            let line = self.connection.get().await.map_err(|reason| unavailable(&reason))?;
             work(line.commands.clone()).await.map_err(|error| explain(&line, subject, &error))
-        };
-        match tokio::time::timeout(self.timeout, all).await {
+        })
+        .await
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, work).await {
             Ok(answer) => answer,
             Err(_) => Err(match self.connection.why_down() {
                 Some(reason) => unavailable(&reason),

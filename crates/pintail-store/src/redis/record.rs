@@ -30,12 +30,14 @@ impl RawServer {
         self.fields.is_empty()
     }
 
-    /// Whether `reap` has something to do about it: a lease that is gone, or a foreign server that came or went.
+    /// Whether `reap` has something to do about it: a lease that is gone, a foreign server that came or went, or a note
+    /// of when that can't be right.
     pub(super) fn needs_reaping(&self) -> bool {
-        let stamped = self.field("unused_since").is_some();
+        let is_noted = matches!(self.time("unused_since"), Ok(Some(since)) if since <= self.now_ms);
         match self.field("incarnation") {
-            Some(_) => !stamped && !self.has_lease(),
-            None => stamped != (self.field("status") == Some(b"0")),
+            Some(_) => !is_noted && !self.has_lease(),
+            None if self.field("status") == Some(b"0") => !is_noted,
+            None => self.field("unused_since").is_some(),
         }
     }
 
@@ -185,6 +187,7 @@ mod tests {
             assert_eq!(raw.read(SLOT).unwrap_err().problem, problem);
         }
     }
+
     #[test]
     fn times_are_told_by_the_clock_of_redis() {
         let incarnation = Incarnation(7).to_string();

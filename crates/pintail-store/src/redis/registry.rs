@@ -1,15 +1,17 @@
 //! The registry in Redis.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt};
 use pintail_core::limits::CAUSE_CHARACTERS_MAX;
 use pintail_core::{Incarnation, Kind, Slot};
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, Pipeline, ScriptInvocation, Value};
 
 use super::record::RawServer;
-use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
+use super::{Answer, RedisStore, milliseconds, parse, parts, unexpected};
 use crate::{
     Announcement, BrokenEntry, Charge, DrainRequest, Heartbeat, HeartbeatOutcome, Registration, Registry, Result,
     ScanEntry, SlotOrigin, StoreError, Verdict,
@@ -26,27 +28,35 @@ const SLOTS_MAX: u32 = 10_000;
 const ACCUSERS_SHOWN_MAX: u32 = 64;
 
 /// How many slots are read in one round trip.
-const SLOTS_PER_READ: u32 = 256;
+const SLOTS_PER_READ: u32 = 1024;
+
+/// How many slots are read before it is known how many there are.
+const SLOTS_FIRST_READ: u32 = 2 * SEARCH_MARGIN;
+
+/// How many servers that lost their leases are dealt with at once: a host with a hundred of them may have gone, and a
+/// round trip may take half a second.
+const REAPED_AT_ONCE: usize = 64;
 
 impl RedisStore {
     /// Every slot of a kind with what is there, and the length of the list.
     async fn read_slots(&self, kind: Kind) -> Result<(u32, Vec<(Slot, RawServer)>)> {
-        let list = self.keys.list(kind);
-        let length: u64 = self.command(&list, redis::cmd("LLEN").arg(&list)).await?;
-        let length = u32::try_from(length).unwrap_or(u32::MAX).min(SLOTS_MAX);
+        // As many as there were last time, so that it is one round trip as long as the cluster does not grow.
+        let slots_read = &self.slots_read[kind as usize];
+        let mut until = slots_read.load(Ordering::Relaxed).clamp(SLOTS_FIRST_READ, SLOTS_PER_READ);
         let mut slots: Vec<(Slot, RawServer)> = Vec::new();
-        let mut end = length + SEARCH_MARGIN;
-        let mut next = 0;
-        while next < end.min(SLOTS_MAX) {
-            let until = end.min(SLOTS_MAX).min(next + SLOTS_PER_READ);
-            let read = self.read_range(kind, next, until).await?;
-            if let Some((last, _)) = read.iter().rev().find(|(_, server)| !server.is_missing()) {
-                end = end.max(last.index + 1 + SEARCH_MARGIN);
-            }
+        let mut end = 0;
+        loop {
+            let next = u32::try_from(slots.len()).unwrap_or(SLOTS_MAX);
+            let (length, read) = self.read_range(kind, next, until).await?;
+            let used = read.iter().rev().find(|(_, server)| !server.is_missing()).map_or(0, |(last, _)| last.index + 1);
+            end = end.max(used.max(length) + SEARCH_MARGIN).min(SLOTS_MAX);
             slots.extend(read);
-            next = until;
+            if until >= end {
+                slots_read.store(end, Ordering::Relaxed);
+                return Ok((length, slots));
+            }
+            until = end.min(until + SLOTS_PER_READ);
         }
-        Ok((length, slots))
     }
 
     /// Adds the periods that a server's coming back is judged by.
@@ -64,27 +74,37 @@ impl RedisStore {
         self.invoke(&key, &call).await
     }
 
+    /// Reaps what is to be reaped of a kind, up to the first failure that is not that of one slot.
     async fn reap_kind(&self, kind: Kind, reaped: &mut Vec<Slot>) -> Result<()> {
         let (_, slots) = self.read_slots(kind).await?;
         let due = slots.into_iter().filter(|(_, server)| !server.is_missing() && server.needs_reaping());
-        for (slot, _) in due {
-            // What was read may be old by now: the script looks again.
-            let key = self.keys.slot(slot);
-            let mut call = self.script(&self.scripts.reap, &key);
-            call.arg(slot.to_string()).arg(milliseconds(self.periods.lease_ttl));
-            match self.invoke::<u8>(&key, &call).await? {
-                0 => {}
-                1 => reaped.push(slot),
-                other => return Err(corrupt(&key, &format!("a script answered {other}"))),
+        let mut looks = stream::iter(due).map(|(slot, _)| self.reap_slot(slot)).buffer_unordered(REAPED_AT_ONCE);
+        let mut spoiled = None;
+        while let Some(look) = looks.next().await {
+            match look {
+                Ok(dead) => reaped.extend(dead),
+                Err(error @ StoreError::Corrupt { .. }) => spoiled = spoiled.or(Some(error)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        spoiled.map_or(Ok(()), Err)
     }
 
-    async fn read_range(&self, kind: Kind, from: u32, until: u32) -> Result<Vec<(Slot, RawServer)>> {
+    /// Gives the slot if it was switched off by this. What was read of it may be old by now: the script looks again.
+    async fn reap_slot(&self, slot: Slot) -> Result<Option<Slot>> {
+        let key = self.keys.slot(slot);
+        let mut call = self.script(&self.scripts.reap, &key);
+        call.arg(slot.to_string()).arg(milliseconds(self.periods.lease_ttl));
+        let switched_off: bool = self.invoke(&key, &call).await?;
+        Ok(switched_off.then_some(slot))
+    }
+
+    /// The length of the list (no more than there can be slots), and some slots with what is there.
+    async fn read_range(&self, kind: Kind, from: u32, until: u32) -> Result<(u32, Vec<(Slot, RawServer)>)> {
+        let list = self.keys.list(kind);
         let slots: Vec<Slot> = (from..until).map(|index| Slot::new(kind, index)).collect();
-        let mut pipeline = Pipeline::with_capacity(1 + slots.len() * 3);
-        pipeline.cmd("TIME");
+        let mut pipeline = Pipeline::with_capacity(2 + slots.len() * 3);
+        pipeline.cmd("TIME").cmd("LLEN").arg(&list);
         for &slot in &slots {
             pipeline.cmd("HGETALL").arg(self.keys.slot(slot)).cmd("GET").arg(self.keys.lease(slot));
             pipeline
@@ -94,19 +114,20 @@ impl RedisStore {
                 .arg(ACCUSERS_SHOWN_MAX - 1)
                 .arg("WITHSCORES");
         }
-        // Value by value: a key of a wrong type spoils its own slot only, and what keeps Redis from telling the time
-        // concerns all.
-        let list = self.keys.list(kind);
+        // Value by value: a key of a wrong type spoils its own slot only, and what keeps Redis from telling the time or
+        // the length concerns all.
         let read = self.bounded(&list, |mut connection| async move {
             let mut values = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await?.into_iter();
-            let time = values.next().unwrap_or(Value::Nil).extract_error()?;
-            Ok((<(u64, u64)>::from_redis_value(time)?, values))
+            let mut head = || values.next().unwrap_or(Value::Nil).extract_error();
+            let (time, length) = (head()?, head()?);
+            Ok((<(u64, u64)>::from_redis_value(time)?, u64::from_redis_value(length)?, values))
         });
-        let ((seconds, microseconds), mut values) = read.await?;
+        let ((seconds, microseconds), length, mut values) = read.await?;
+        let length = u32::try_from(length).unwrap_or(u32::MAX).min(SLOTS_MAX);
         let now_ms = seconds * 1000 + microseconds / 1000;
         let mut next = || values.next().unwrap_or(Value::Nil);
         let servers = slots.into_iter().map(|slot| (slot, raw_server(now_ms, next(), next(), next())));
-        Ok(servers.collect())
+        Ok((length, servers.collect()))
     }
 }
 
@@ -184,7 +205,7 @@ impl Registry for RedisStore {
     }
 
     async fn scan(&self, kind: Kind) -> Result<Vec<ScanEntry>> {
-        let (list_length, slots) = self.read_slots(kind).await?;
+        let (list_length, slots) = self.in_time(self.read_slots(kind)).await?;
         Ok(slots.into_iter().filter_map(|slot| read_entry(slot, list_length)).collect())
     }
 
@@ -197,12 +218,19 @@ impl Registry for RedisStore {
         for kind in Kind::ALL {
             match self.reap_kind(kind, &mut reaped).await {
                 Ok(()) => {}
-                // A list that someone has spoiled is told of, and must not keep the other kinds' servers in use.
+                // A list that someone has spoiled must not keep the other kinds' servers in use.
                 Err(error @ StoreError::Corrupt { .. }) => failure = failure.or(Some(error)),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
             }
         }
-        failure.map_or(Ok(reaped), Err)
+        // Nobody else will hear of those who were reaped; of what is wrong, the next look tells again.
+        match failure {
+            Some(error) if reaped.is_empty() => Err(error),
+            _ => Ok(reaped),
+        }
     }
 
     async fn accuse(&self, slot: Slot, incarnation: Incarnation, observer: Slot, charge: Charge) -> Result<Verdict> {

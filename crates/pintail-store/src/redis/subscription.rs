@@ -90,14 +90,13 @@ struct Feeder {
 impl Feeder {
     async fn run(&self) {
         loop {
-            if let Place::At(address) = self.locator.place() {
-                // A master that was replaced may live on: nobody publishes there any more.
-                tokio::select! {
-                    Err(trouble) = self.listen(&address) => {
-                        tracing::debug!(reason = %trouble.at(&address), "a subscription is cut");
-                    }
-                    () = self.locator.moved_from(&address) => {}
+            let Place::At(address) = self.locator.place().await else { continue };
+            // A master that was replaced may live on: nobody publishes there any more.
+            tokio::select! {
+                Err(trouble) = self.listen(&address) => {
+                    tracing::debug!(reason = %trouble.at(&address), "a subscription is cut");
                 }
+                () = self.locator.moved_from(&address) => {}
             }
             tokio::time::sleep(retry_delay()).await;
         }

@@ -16,6 +16,7 @@ mod placement;
 mod reaping;
 mod registry;
 mod rooms;
+mod rubbish;
 mod schema;
 mod sessions;
 mod suspicion;

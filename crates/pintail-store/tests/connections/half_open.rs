@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use pintail_store::Notice;
 use pintail_testkit::{Direction, Fault, FaultProxy, RedisServer};
 
@@ -28,26 +29,26 @@ async fn half_open_connections_are_replaced() {
 
 #[tokio::test]
 async fn whatever_gets_lost_is_noticed_and_over_when_it_is_over() {
-    for fault in
-        [Fault::Swallow(Direction::ToTarget), Fault::Swallow(Direction::ToClient), Fault::SwallowAll, Fault::Freeze]
-    {
-        let server = RedisServer::start();
-        let way = FaultProxy::start(server.address());
-        let store = store(&server.url_by_way_of(way.address()));
-        until_it_works(&store).await;
-        let mut mail = subscribe(&store).await;
-        let connections = way.traffic().connections;
-        way.set(fault);
-        let started = Instant::now();
-        eventually("both connections are given up", async || {
-            (way.traffic().connections >= connections + 2).then_some(())
-        })
+    let faults =
+        [Fault::Swallow(Direction::ToTarget), Fault::Swallow(Direction::ToClient), Fault::SwallowAll, Fault::Freeze];
+    join_all(faults.map(notice_and_get_over)).await;
+}
+
+async fn notice_and_get_over(fault: Fault) {
+    let server = RedisServer::start();
+    let way = FaultProxy::start(server.address());
+    let store = store(&server.url_by_way_of(way.address()));
+    until_it_works(&store).await;
+    let mut mail = subscribe(&store).await;
+    let connections = way.traffic().connections;
+    way.set(fault);
+    let started = Instant::now();
+    eventually("both connections are given up", async || (way.traffic().connections >= connections + 2).then_some(()))
         .await;
-        assert!(started.elapsed() < NOTICED, "{fault:?}: {:?}", started.elapsed());
-        way.set(Fault::Pass);
-        let took = until_it_works(&store).await;
-        // An attempt that began in the last moment has its deadline before it.
-        assert!(took < Duration::from_secs(3) + MARGIN, "{fault:?}: {took:?}");
-        until_heard(&mut mail, || drop(server.command(ANNOUNCEMENT))).await;
-    }
+    assert!(started.elapsed() < NOTICED, "{fault:?}: {:?}", started.elapsed());
+    way.set(Fault::Pass);
+    let took = until_it_works(&store).await;
+    // An attempt that began in the last moment has its deadline before it.
+    assert!(took < Duration::from_secs(3) + MARGIN, "{fault:?}: {took:?}");
+    until_heard(&mut mail, || drop(server.command(ANNOUNCEMENT))).await;
 }

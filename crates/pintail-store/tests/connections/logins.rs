@@ -1,8 +1,10 @@
 //! Users, passwords and databases.
 
+use std::time::Instant;
+
 use pintail_testkit::RedisServer;
 
-use crate::support::{Log, MARGIN, ms, store, subscribe, until_it_works, until_refused};
+use crate::support::{Log, MARGIN, ms, patient_store, store, subscribe, until_it_works, until_refused};
 
 #[tokio::test]
 async fn a_user_with_a_password_gets_in() {
@@ -36,6 +38,20 @@ async fn a_missing_password_is_told() {
     let server = RedisServer::builder().password("sesame").start();
     for database in ["", "/3"] {
         until_refused(&store(&format!("redis://{}{database}", server.address())), "NOAUTH").await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_for_what_an_operator_must_put_right() {
+    let server = RedisServer::builder().password("sesame").start();
+    let replica = RedisServer::builder().replica_of(&server).start();
+    let way = |user: &str| format!("redis://{user}{}", server.address());
+    for (url, reason) in [(way(""), "NOAUTH"), (way(":wrong@"), "WRONGPASS"), (replica.url(), "is a replica")] {
+        let store = patient_store(&url);
+        let started = Instant::now();
+        until_refused(&store, reason).await;
+        // The first attempt is at once, and no call waits for another.
+        assert!(started.elapsed() < ms(500) + MARGIN, "{reason}: {:?}", started.elapsed());
     }
 }
 

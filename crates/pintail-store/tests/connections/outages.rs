@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use pintail_store::{RedisStore, StoreError};
+use pintail_store::{RedisStore, Result, StoreError};
 use pintail_testkit::{Fault, FaultProxy, Persistence, RedisServer};
 
-use crate::support::{ANNOUNCEMENT, Log, MARGIN, ms, store, subscribe, until_heard, until_it_works, write};
+use crate::support::{
+    ANNOUNCEMENT, Log, MARGIN, ms, patient_store, store, subscribe, until_heard, until_it_works, write,
+};
 
 /// How long an outage lasts that is noticed at once.
 const OUTAGE: Duration = Duration::from_millis(1500);
@@ -98,6 +100,42 @@ async fn full() {
     let end = |server: &mut RedisServer| drop(server.command("CONFIG SET maxmemory 0"));
     // The connection is as good as ever.
     outage(&mut RedisServer::start(), OUTAGE, 0, begin, end).await;
+}
+
+#[tokio::test]
+async fn calls_wait_for_the_end_of_a_short_outage_and_not_for_that_of_a_long_one() {
+    let mut server = RedisServer::start();
+    let store = patient_store(&server.url());
+    until_it_works(&store).await;
+    server.kill();
+    let restart = async {
+        tokio::time::sleep(OUTAGE).await;
+        server.restart();
+    };
+    let (outcome, ()) = tokio::join!(write_when_it_is_down(&store), restart);
+    outcome.unwrap();
+
+    server.kill();
+    let killed = Instant::now();
+    let error = write_when_it_is_down(&store).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    assert!(killed.elapsed() > SILENCE && killed.elapsed() < SILENCE * 2 + MARGIN, "{:?}", killed.elapsed());
+    let started = Instant::now();
+    assert!(matches!(write(&store).await, Err(StoreError::Unavailable(_))));
+    assert!(started.elapsed() < MARGIN, "{:?}", started.elapsed());
+}
+
+/// A call that is made once the store knows that there is no connection.
+async fn write_when_it_is_down(store: &RedisStore) -> Result<()> {
+    loop {
+        match write(store).await {
+            // It was under way when the connection was lost, or was the first to find it lost.
+            Err(StoreError::Unavailable(why)) if why.contains("broken pipe") || why.contains("closed") => {
+                tokio::time::sleep(ms(5)).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 #[tokio::test]

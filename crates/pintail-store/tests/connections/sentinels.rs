@@ -33,6 +33,7 @@ async fn a_master_that_is_killed_is_replaced() {
     sentinels.wait_until_ready(1);
     let store = store(&sentinels.url());
     until_it_works(&store).await;
+    assert_eq!(log.count("WARN"), 0, "a start is no outage: {:#?}", log.lines());
     let mut mail = subscribe(&store).await;
     master.kill();
     let took = until_it_works(&store).await;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use pintail_store::{RedisOptions, RedisStore, StoreError};
+use pintail_core::Kind;
+use pintail_store::{RedisOptions, RedisStore, Registry, StoreError};
 use pintail_testkit::{Fault, FaultProxy, RedisServer};
 
 use crate::support::{ANNOUNCEMENT, MARGIN, eventually, ms, store, subscribe, until_heard, until_it_works, write};
@@ -35,7 +36,9 @@ async fn a_slow_redis_is_used_with_one_round_trip_for_a_call() {
     let before = (calls(&server, "evalsha"), calls(&server, "script|load"));
     for _ in 0..3 {
         let started = Instant::now();
-        write(&store).await.unwrap();
+        let (written, seen) = tokio::join!(write(&store), store.scan(Kind::Game));
+        written.unwrap();
+        seen.unwrap();
         let took = started.elapsed();
         assert!(took >= ROUND_TRIP && took < ROUND_TRIP * 2, "{took:?}");
     }

@@ -25,6 +25,13 @@ pub(crate) fn store(url: &str) -> RedisStore {
     RedisStore::connect(RedisOptions::new(url).unwrap()).unwrap()
 }
 
+/// A store whose calls may take as long as a test waits.
+pub(crate) fn patient_store(url: &str) -> RedisStore {
+    let mut options = RedisOptions::new(url).unwrap();
+    options.timeout = PATIENCE;
+    RedisStore::connect(options).unwrap()
+}
+
 /// A call that writes, by a script.
 pub(crate) async fn write(store: &RedisStore) -> Result<()> {
     let token = ResumeToken::random();

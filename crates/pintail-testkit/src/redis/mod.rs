@@ -6,5 +6,5 @@ mod sentinel;
 mod server;
 
 pub use certificates::Certificates;
-pub use sentinel::{Sentinel, Sentinels, SentinelsBuilder};
+pub use sentinel::{Sentinels, SentinelsBuilder};
 pub use server::{ClientCertificates, Persistence, RedisServer, RedisServerBuilder};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::certificates::Certificates;
-use super::daemon::{Daemon, PATIENCE, Recipe};
+use super::daemon::{PATIENCE, Recipe};
 use super::server::{Login, RedisServer};
 
 /// How often sentinels are asked whether they are ready.
@@ -13,17 +13,11 @@ const POLL: Duration = Duration::from_millis(20);
 /// Several sentinels that watch one master, and promote a replica when most of them find it gone. Dropping it ends them.
 #[derive(Debug)]
 pub struct Sentinels {
-    sentinels: Vec<Sentinel>,
+    sentinels: Vec<RedisServer>,
     master_name: String,
     master_login: Login,
     password: String,
     tls: bool,
-}
-
-/// One of them.
-#[derive(Debug)]
-pub struct Sentinel {
-    daemon: Daemon,
 }
 
 /// Sentinels to be started.
@@ -61,11 +55,11 @@ impl Sentinels {
         format!("{scheme}://{}{addresses}/{}{password}", self.master_login.in_url(), self.master_name)
     }
 
-    /// One of them, from 0 on.
+    /// One of them, from 0 on. It knows what it knew when it is restarted.
     ///
     /// # Panics
     /// If there are not as many.
-    pub fn sentinel(&mut self, index: usize) -> &mut Sentinel {
+    pub fn sentinel(&mut self, index: usize) -> &mut RedisServer {
         &mut self.sentinels[index]
     }
 
@@ -90,54 +84,6 @@ impl Sentinels {
                 std::thread::sleep(POLL);
             }
         }
-    }
-}
-
-impl Sentinel {
-    /// Its address.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.daemon.address()
-    }
-
-    /// Runs one command and returns the answer as it comes over the wire.
-    ///
-    /// # Panics
-    /// If it doesn't answer.
-    pub fn command(&self, command: &str) -> String {
-        self.daemon.command(command)
-    }
-
-    /// Ends it at once (SIGKILL).
-    ///
-    /// # Panics
-    /// If it doesn't end.
-    pub fn kill(&mut self) {
-        self.daemon.end("KILL");
-    }
-
-    /// Starts it again; it knows what it knew.
-    ///
-    /// # Panics
-    /// If it doesn't answer.
-    pub fn restart(&mut self) {
-        self.daemon.restart();
-    }
-
-    /// Holds it up (SIGSTOP).
-    ///
-    /// # Panics
-    /// If the signal can't be sent.
-    pub fn pause(&self) {
-        self.daemon.signal("STOP");
-    }
-
-    /// Lets it go on (SIGCONT).
-    ///
-    /// # Panics
-    /// If the signal can't be sent.
-    pub fn resume(&self) {
-        self.daemon.signal("CONT");
     }
 }
 
@@ -196,13 +142,15 @@ impl SentinelsBuilder {
     /// If there is no `redis-server` to start, or one doesn't answer.
     #[must_use]
     pub fn start(self) -> Sentinels {
-        let sentinels = (0..self.count).map(|_| Sentinel { daemon: Daemon::start(self.recipe()) }).collect();
         let tls = self.tls.is_some();
+        let login = Login { user: String::new(), password: self.password.clone() };
+        let start = |_| RedisServer::launch(self.recipe(login.command()), login.clone(), tls);
+        let sentinels = (0..self.count).map(start).collect();
         let Self { master_name, master_login, password, .. } = self;
         Sentinels { sentinels, master_name, master_login, password, tls }
     }
 
-    fn recipe(&self) -> Recipe {
+    fn recipe(&self, login: String) -> Recipe {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let name = &self.master_name;
         let mut lines = vec![
@@ -235,7 +183,6 @@ impl SentinelsBuilder {
         let mut arguments = vec!["sentinel.conf".to_owned()];
         arguments.extend(port.split(' ').map(str::to_owned));
         arguments.push("--sentinel".to_owned());
-        let login = Login { user: String::new(), password: self.password.clone() }.command();
         Recipe { directory, wrapper: Vec::new(), arguments, ip: std::net::Ipv4Addr::LOCALHOST, login }
     }
 }

@@ -177,6 +177,10 @@ impl RedisServer {
         self.daemon.signal("CONT");
     }
 
+    pub(super) fn launch(recipe: Recipe, login: Login, tls: bool) -> Self {
+        Self { daemon: Daemon::start(recipe), login, tls }
+    }
+
     pub(super) fn login(&self) -> &Login {
         &self.login
     }
@@ -244,7 +248,7 @@ impl RedisServerBuilder {
         let tls = self.tls.is_some();
         let (ip, wrapper, login) = (self.ip, self.wrapper, self.login);
         let recipe = Recipe { directory, wrapper, arguments, ip, login: login.command() };
-        RedisServer { daemon: Daemon::start(recipe), login, tls }
+        RedisServer::launch(recipe, login, tls)
     }
 
     fn arguments(&self, directory: &Path) -> Vec<String> {

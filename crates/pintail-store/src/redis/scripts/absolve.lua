@@ -6,7 +6,7 @@
 
 local slot, incarnation, observer = ARGV[2], ARGV[3], ARGV[4]
 local server = foreign_fields(KEYS[1], 'incarnation')
-if not server or server.incarnation ~= incarnation or redis.call('ZREM', accusers(slot), observer) == 0 then
+if not server or server.incarnation ~= incarnation or own('ZREM', accusers(slot), observer) == 0 then
   return 0
 end
 rank(slot)

@@ -20,7 +20,9 @@ elseif charge == 'refused' then
 end
 
 local standing = accusers(slot)
-redis.call('ZREMRANGEBYSCORE', standing, '-inf', integer(now))
+own('ZREMRANGEBYSCORE', standing, '-inf', integer(now))
+-- No accusation stands for longer than one that begins now: the clock may have gone back.
+redis.call('ZREMRANGEBYSCORE', standing, '(' .. integer(now + ttl), '+inf')
 redis.call('ZADD', standing, integer(now + ttl), observer)
 redis.call('PEXPIRE', standing, integer(ttl))
 

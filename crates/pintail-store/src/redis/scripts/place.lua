@@ -24,13 +24,13 @@ local function takes(slot)
   if not server or not has_lease(slot, server.incarnation) then
     return nil
   end
-  local games = redis.call('SCARD', hosted_games(slot, server.incarnation))
+  local games = own('SCARD', hosted_games(slot, server.incarnation))
   local hosts_type = string.find(',' .. server.types .. ',', ',' .. game_type .. ',', 1, true)
   return hosts_type and is_open(slot, server, games) and server.incarnation
 end
 
 while true do
-  local slot = redis.call('ZRANGE', ranking, 0, 0)[1]
+  local slot = own('ZRANGE', ranking, 0, 0)[1]
   if not slot then
     return { 'none' }
   end

@@ -5,7 +5,8 @@
 -- Returns  1 if its server lost its lease and was switched off by this call, else 0
 --
 -- A foreign server has no lease, and so is never switched off. Once it has set itself unused, the time is noted, from
--- which on its slot may be recycled; if it is in use again, the note is taken away.
+-- which on its slot may be recycled; if it is in use again, the note is taken away. A note that is no time, or one that
+-- is still to come because the clock went back, would keep a slot from being recycled, and is written anew.
 
 local hash, slot, lease_ttl = KEYS[1], ARGV[2], tonumber(ARGV[3])
 local now = now_ms()
@@ -14,15 +15,18 @@ local server = foreign_fields(hash, 'status', 'incarnation', 'unused_since')
 if not server or not leases_count(now, lease_ttl) then
   return 0
 end
-if server.incarnation == '' then
-  if server.status == '0' and server.unused_since == '' then
-    redis.call('HSET', hash, 'unused_since', integer(now))
-  elseif server.status ~= '0' and server.unused_since ~= '' then
-    redis.call('HDEL', hash, 'unused_since')
-  end
+
+local is_foreign = server.incarnation == ''
+local since = natural(server.unused_since)
+if is_foreign and server.status ~= '0' then
+  redis.call('HDEL', hash, 'unused_since')
   return 0
-end
-if server.unused_since ~= '' or has_lease(slot, server.incarnation) then
+elseif since and since <= now then
+  return 0
+elseif server.status == '0' and (is_foreign or server.unused_since ~= '') then
+  redis.call('HSET', hash, 'unused_since', integer(now))
+  return 0
+elseif has_lease(slot, server.incarnation) then
   return 0
 end
 declare_dead(slot, server.incarnation, 'its lease ran out')

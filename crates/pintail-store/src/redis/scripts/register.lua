@@ -14,9 +14,9 @@ local address, port, incarnation, types = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local now = now_ms()
 
 local function is_free(slot, server)
-  local since = tonumber(server.unused_since)
+  local since = natural(server.unused_since)
   return server.status == '0' and since and now - since >= recycle_after
-    and redis.call('EXISTS', key(slot, 'lease')) == 0
+    and not has_lease(slot, server.incarnation)
 end
 
 local function search()
@@ -56,10 +56,11 @@ end
 local slot = 'Server:' .. kind .. ':' .. index
 local before = fields(key(slot), 'address', 'incarnation', 'types', 'unused_since', 'falls', 'probation_until',
   'forgiven_at')
+local falls = natural(before.falls) or 0
 if before.incarnation ~= '' and before.incarnation ~= incarnation then
   if before.unused_since == '' then
     -- It died, and is back before anyone noticed.
-    before.falls, before.probation_until, before.forgiven_at = integer((tonumber(before.falls) or 0) + 1), '', ''
+    falls, before.probation_until, before.forgiven_at = falls + 1, '', ''
   end
   orphan(slot, before.incarnation)
 end
@@ -77,8 +78,8 @@ redis.call('HSET', key(slot), 'address', address, 'port', port, 'status', '1', '
   'incarnation', incarnation, 'types', types, 'started_at', integer(now), unpack(ARGV, 15))
 redis.call('SET', key(slot, 'lease'), incarnation, 'PX', lease_ttl)
 feel_pulse(now, tonumber(lease_ttl))
-if taken and before.falls ~= '' then
-  redis.call('HSET', key(slot), 'falls', before.falls, 'probation_until', before.probation_until,
+if taken and falls > 0 then
+  redis.call('HSET', key(slot), 'falls', integer(falls), 'probation_until', before.probation_until,
     'forgiven_at', before.forgiven_at)
   readmit(slot, now, 12)
 end

@@ -35,7 +35,7 @@ local function sweep(slot, incarnation)
   return redis.call('EXISTS', games, sessions) == 0
 end
 
-for _, entry in ipairs(redis.call('SRANDMEMBER', KEYS[1], limit)) do
+for _, entry in ipairs(own('SRANDMEMBER', KEYS[1], limit)) do
   local slot, incarnation = string.match(entry, '^(%S+) (%S+)$')
   if not slot or sweep(slot, incarnation) then
     redis.call('SREM', KEYS[1], entry)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Pipeline, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::retry_delay;
@@ -29,14 +30,14 @@ pub(super) struct Locator {
     place: watch::Receiver<Place>,
     /// Wakes those who ask the sentinels.
     ask: Arc<Notify>,
-    _askers: Arc<Vec<AbortOnDropHandle<()>>>,
+    askers: Arc<Vec<AbortOnDropHandle<()>>>,
 }
 
 impl Locator {
     /// The master is always there.
     pub(super) fn fixed(address: Address) -> Self {
         let (_, place) = watch::channel(Place::At(address));
-        Self { place, ask: Arc::default(), _askers: Arc::default() }
+        Self { place, ask: Arc::default(), askers: Arc::default() }
     }
 
     /// The master is where these sentinels say. Starts to ask them.
@@ -50,12 +51,20 @@ impl Locator {
             let asker = Asker { index, address, master_name, dialer, board };
             AbortOnDropHandle::new(tokio::spawn(asker.run()))
         });
-        Self { place, ask, _askers: Arc::new(askers.collect()) }
+        Self { place, ask, askers: Arc::new(askers.collect()) }
     }
 
-    /// Where the master is now.
-    pub(super) fn place(&self) -> Place {
-        self.place.borrow().clone()
+    /// Where the master is: at once if that is known, else after a moment in which the sentinels may say it.
+    pub(super) async fn place(&self) -> Place {
+        let mut place = self.place.clone();
+        // What it is in the end, is told below.
+        let _ = timeout(retry_delay(), place.wait_for(|place| matches!(place, Place::At(_)))).await;
+        place.borrow_and_update().clone()
+    }
+
+    /// Whether a master that can't be used may be replaced by itself.
+    pub(super) fn may_move(&self) -> bool {
+        !self.askers.is_empty()
     }
 
     /// Waits until the master is not there any more. Cancel-safe.
@@ -169,7 +178,7 @@ fn wake(switched: &Arc<Notify>) -> Listener {
 }
 
 async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, Trouble> {
-    match tokio::time::timeout(STEP_TIMEOUT, answer).await {
+    match timeout(STEP_TIMEOUT, answer).await {
         Ok(Err(error)) if is_broken(&error) => Err(Trouble::Cut(error.to_string())),
         Ok(answer) => answer.map_err(|error| Trouble::Refuses(error.to_string())),
         Err(_) => Err(Trouble::Silent { step: "question for the master", limit: STEP_TIMEOUT }),

@@ -19,7 +19,7 @@ end
 -- Takes a slot out of the rankings of these game types.
 local function unrank(slot, types)
   for game_type in string.gmatch(types, '[^,]+') do
-    redis.call('ZREM', key('Placement', game_type), slot)
+    own('ZREM', key('Placement', game_type), slot)
   end
 end
 
@@ -32,9 +32,9 @@ end
 -- Whether a candidate that hosts this many games may be given one more.
 local function is_open(slot, server, games)
   local now = now_ms()
-  return server.status == '1' and server.drain == '' and games < (tonumber(server.capacity) or 0)
-    and now >= (tonumber(server.probation_until) or 0)
-    and redis.pcall('ZCOUNT', accusers(slot), '(' .. integer(now), '+inf') == 0
+  return server.status == '1' and server.drain == '' and games < (natural(server.capacity) or 0)
+    and now >= (natural(server.probation_until) or 0)
+    and own('ZCOUNT', accusers(slot), '(' .. integer(now), '+inf') == 0
 end
 
 -- Counts the games of a server and puts it where placement looks for it, if it can take one more.
@@ -43,11 +43,11 @@ local function rank(slot)
   if not server then
     return 0
   end
-  local games = redis.call('SCARD', hosted_games(slot, server.incarnation))
+  local games = own('SCARD', hosted_games(slot, server.incarnation))
   redis.call('HSET', key(slot), 'games', games)
   if is_open(slot, server, games) then
     for game_type in string.gmatch(server.types, '[^,]+') do
-      redis.call('ZADD', key('Placement', game_type), games / tonumber(server.capacity), slot)
+      own('ZADD', key('Placement', game_type), games / natural(server.capacity), slot)
     end
   else
     unrank(slot, server.types)
@@ -57,11 +57,11 @@ end
 
 -- What this incarnation leaves behind is dealt with by sweep_orphans.
 local function orphan(slot, incarnation)
-  redis.call('SADD', key('Orphans'), slot .. ' ' .. incarnation)
+  own('SADD', key('Orphans'), slot .. ' ' .. incarnation)
 end
 
 local function unorphan(slot, incarnation)
-  redis.call('SREM', key('Orphans'), slot .. ' ' .. incarnation)
+  own('SREM', key('Orphans'), slot .. ' ' .. incarnation)
 end
 
 -- Nobody holds this slot from now on.
@@ -75,7 +75,7 @@ end
 
 -- Switches a server off that did not leave by itself. What its death costs it is counted from when it is back.
 local function declare_dead(slot, incarnation, cause)
-  local falls = tonumber(redis.call('HGET', key(slot), 'falls')) or 0
+  local falls = natural(redis.call('HGET', key(slot), 'falls')) or 0
   redis.call('HSET', key(slot), 'falls', integer(falls + 1))
   redis.call('HDEL', key(slot), 'probation_until', 'forgiven_at')
   switch_off(slot, incarnation, cause)
@@ -87,14 +87,18 @@ end
 local function readmit(slot, now, index)
   local hash = key(slot)
   local server = fields(hash, 'falls', 'probation_until', 'forgiven_at')
-  local falls = tonumber(server.falls) or 0
+  local falls = natural(server.falls) or 0
   if falls < 1 then
+    if server.falls .. server.probation_until .. server.forgiven_at ~= '' then
+      -- Someone else's: with it, the entry could not be read.
+      redis.call('HDEL', hash, 'falls', 'probation_until', 'forgiven_at')
+    end
     return
   end
   -- No time is further away than it would be if it began now: the clock may have gone back.
   local probation = math.min(tonumber(ARGV[index]) * 2 ^ (falls - 1), tonumber(ARGV[index + 1]))
-  local probation_until = math.min(tonumber(server.probation_until) or math.huge, now + probation)
-  local forgiven_at = math.min(tonumber(server.forgiven_at) or math.huge, now + tonumber(ARGV[index + 2]))
+  local probation_until = math.min(natural(server.probation_until) or math.huge, now + probation)
+  local forgiven_at = math.min(natural(server.forgiven_at) or math.huge, now + tonumber(ARGV[index + 2]))
   if now >= forgiven_at then
     redis.call('HDEL', hash, 'falls', 'probation_until', 'forgiven_at')
   else
@@ -104,7 +108,7 @@ end
 
 -- Notes that a server was heard, and since when there has been no gap. Half of a lease without any is one.
 local function feel_pulse(now, lease_ttl)
-  local since = tonumber(redis.pcall('GET', key('Servers:pulse')))
+  local since = natural(redis.pcall('GET', key('Servers:pulse')))
   if not since or since > now then
     since = now
   end
@@ -114,7 +118,7 @@ end
 -- Whether every live server has had the time to renew its lease: if not, a lease that is gone says nothing, for it may
 -- be the store that was away.
 local function leases_count(now, lease_ttl)
-  local since = tonumber(redis.pcall('GET', key('Servers:pulse')))
+  local since = natural(redis.pcall('GET', key('Servers:pulse')))
   return since and now - since >= lease_ttl
 end
 
