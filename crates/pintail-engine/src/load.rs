@@ -13,7 +13,7 @@ use pintail_core::Status;
 pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// How long a server stays congested at least, whatever its load does: as long as it takes to see the load anew.
-/// The count of what it has is exempt: it is exact and has no noise.
+/// The count of what it has is exempt, unless it is a queue: it is exact and has no noise.
 pub const STAY_MIN: Duration = Duration::from_secs(2);
 
 /// The share of the CPU from which on a server is congested: what is left is used up by the next burst, and steps
@@ -81,10 +81,20 @@ impl LoadMonitor {
     /// A monitor of a server without load. `what` is the word for what it has so many of, such as "games".
     #[must_use]
     pub const fn new(what: &'static str) -> Self {
+        Self::counting(what, Duration::ZERO)
+    }
+
+    /// The same for a server that is full when its queue is long: how many wait in it is exact too, but not for long.
+    #[must_use]
+    pub const fn of_queue(what: &'static str) -> Self {
+        Self::counting(what, STAY_MIN)
+    }
+
+    const fn counting(what: &'static str, stay_min: Duration) -> Self {
         Self {
             what,
             window: Window::new(),
-            count: Gate::new(Duration::ZERO),
+            count: Gate::new(stay_min),
             cpu: Gate::new(STAY_MIN),
             late: Gate::new(STAY_MIN),
             lag: Gate::new(STAY_MIN),

@@ -33,5 +33,8 @@ pub(crate) const LOADS_MAX: usize = 1024;
 /// turns at most, which leaves most of the time after which a silent server is suspected to a single slow step.
 pub(crate) const TURN_BUDGET: Duration = Duration::from_millis(50);
 
+/// How soon a game can be woken again: one that always asks to be woken at once must not keep its server's core busy.
+pub(crate) const WAKE_DELAY_MIN: Duration = Duration::from_millis(1);
+
 /// How often a draining server says how far it is.
 pub(crate) const DRAIN_REPORT_PERIOD: Duration = Duration::from_secs(2);

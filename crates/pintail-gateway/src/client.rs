@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::metrics::Why;
-use crate::server::Gateway;
+use crate::server::{Gateway, STORE_AWAY};
 use crate::sessions::Session;
 use crate::strangers::Stranger;
 use crate::transport::Transport;
@@ -243,7 +243,10 @@ async fn admit(gateway: &Gateway, login: Login, outbox: &Arc<Outbox>) -> Result<
         Ok(LoginOutcome::WrongToken) => {
             return Err(Refusal::new(ErrorCode::BadResumeToken, "this is not the session's resume token"));
         }
-        Err(error) => return Err(Refusal::later(ErrorCode::Unavailable, error.to_string())),
+        Err(error) => {
+            debug!(%error, "a login failed");
+            return Err(Refusal::later(ErrorCode::Unavailable, STORE_AWAY));
+        }
     };
     let session = Arc::new(Session::new(token.session(), generation, name, token.hash(), outbox.clone()));
     let welcome = Welcome {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::links::Link;
-use crate::server::Gateway;
+use crate::server::{Gateway, STORE_AWAY};
 use crate::sessions::{AttachLookup, Attachment, Session};
 
 /// How long a client's input waits for a link whose queue is full.
@@ -103,7 +103,7 @@ impl Gateway {
     async fn find_game(&self, session: &Session, game: GameId) -> Result<Arc<Link>, Refusal> {
         let record = self.store.game(game).await.map_err(|error| {
             debug!(%game, %error, "can't look a game up");
-            Refusal::unreachable(error.to_string())
+            Refusal::unreachable(STORE_AWAY.to_owned())
         })?;
         let Some(GameRecord { owner, outcome, .. }) = record else { return self.find_forgotten(session, game) };
         // The server of a game that is over keeps its last messages for a while, for players who were away.

@@ -8,7 +8,7 @@
 //! | `registry` | follows the registry: which servers to link to |
 //! | `observer` | how the servers look from here: what it does about the silent and the gone |
 //! | `accuser` | tells the store whom this gateway suspects |
-//! | `condition` | what the gateway says of itself: load, drain |
+//! | `condition` | how loaded the gateway is |
 //! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
 //! | `door` | lets clients in while there are file descriptors for them |
 //! | `client` | one client's connection: log in, then frame by frame |

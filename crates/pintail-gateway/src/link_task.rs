@@ -44,7 +44,9 @@ pub(crate) struct LinkTask {
 impl LinkTask {
     pub(crate) async fn run(self) {
         let mut trouble = Trouble::new(self.peer);
-        while let Some(me) = self.gateway.identity() {
+        while *self.wanted.borrow()
+            && let Some(me) = self.gateway.identity()
+        {
             let dialled = tokio::select! {
                 () = self.stop.cancelled() => return,
                 dialled = dial(self.peer.endpoint, &self.gateway.config.server.secret, &me, self.expected()) => dialled,
@@ -64,10 +66,11 @@ impl LinkTask {
             if !*self.wanted.borrow() {
                 return;
             }
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = sleep(pause), if !pause.is_zero() => {}
-                () = std::future::ready(()), if pause.is_zero() => {}
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = sleep(pause) => {}
+                }
             }
         }
     }
@@ -298,7 +301,9 @@ impl Trouble {
     }
 
     fn pause_after_link(&mut self, end: LinkEnd, lived: Duration) -> Duration {
-        self.told = None;
+        // Whoever said goodbye is expected not to listen any more.
+        let is_expected = end == LinkEnd::Goodbye;
+        self.told = is_expected.then(|| std::mem::discriminant(&DialError::Refused(self.peer.endpoint)));
         self.is_ours = true;
         // One that ends as soon as it is open is trouble of its own.
         if lived >= LINK_LIFE_MIN {
@@ -322,15 +327,42 @@ impl Trouble {
         error.is_foreign() && !self.is_ours
     }
 
+    /// Whether the operator has not heard of this kind of trouble, nor expects it.
+    fn is_news(&mut self, error: &DialError) -> bool {
+        let kind = Some(std::mem::discriminant(error));
+        std::mem::replace(&mut self.told, kind) != kind
+    }
+
     fn tell(&mut self, error: &DialError) {
-        if self.told.replace(std::mem::discriminant(error)) == Some(std::mem::discriminant(error)) {
+        if !self.is_news(error) {
             debug!(server = %self.peer.slot, %error, "still no link");
-            return;
-        }
-        if self.is_foreign(error) {
+        } else if self.is_foreign(error) {
             warn!(server = %self.peer.slot, %error, "not a server of this cluster: it gets no work; trying again from time to time");
         } else {
             warn!(server = %self.peer.slot, %error, "no link; trying until it works");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_core::{Endpoint, Kind};
+
+    use super::*;
+
+    #[test]
+    fn one_that_said_goodbye_is_not_missed_and_any_other_is_once() {
+        let endpoint = Endpoint::new(std::net::Ipv4Addr::LOCALHOST, 1);
+        let mut trouble = Trouble::new(Peer { slot: Slot::new(Kind::Game, 0), endpoint, incarnation: None });
+        let (refused, silent) = (DialError::Refused(endpoint), DialError::Silent(endpoint));
+        let lived = Duration::from_secs(9);
+        assert!(!trouble.pause_after_link(LinkEnd::Goodbye, lived).is_zero());
+        assert!(!trouble.is_news(&refused));
+        assert!(trouble.is_news(&silent) && !trouble.is_news(&silent) && trouble.is_news(&refused));
+        for end in [LinkEnd::Closed, LinkEnd::Broken] {
+            assert!(trouble.pause_after_link(end, lived).is_zero(), "whether the process is gone shows at once");
+            assert!(trouble.is_news(&refused) && !trouble.is_news(&refused));
+        }
+        assert!(!trouble.pause_after_link(LinkEnd::Broken, Duration::ZERO).is_zero(), "it falls over again and again");
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::client;
+use crate::door::Entry;
 use crate::server::Gateway;
 use crate::strangers::{Stranger, Strangers};
 use crate::transport::Transport;
@@ -42,18 +43,18 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, protoco
         let accepted = async {
             let accepted = accept_one(&listener).await;
             // While there is no place the rest waits in the kernel's queue.
-            (gateway.door.place().await, strangers.admit().await, accepted)
+            (protocol.entry(&gateway).await, strangers.admit().await, accepted)
         };
-        let (place, stranger, (stream, peer)) = tokio::select! {
+        let (entry, stranger, (stream, peer)) = tokio::select! {
             () = gateway.stop.cancelled() => break,
             accepted = accepted => accepted,
         };
         let gateway = gateway.clone();
         connections.spawn(async move {
-            if let Err(error) = protocol.serve(gateway, stream, stranger).await {
+            if let Err(error) = protocol.serve(gateway, stream, stranger, &entry).await {
                 debug!(%peer, %error, "a client's connection failed");
             }
-            drop(place);
+            drop(entry);
         });
     }
     drop(listener);
@@ -85,14 +86,28 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    async fn serve(self, gateway: Arc<Gateway>, stream: TcpStream, stranger: Stranger) -> io::Result<()> {
+    /// Over TCP all come to stay.
+    async fn entry(self, gateway: &Gateway) -> Entry {
+        match self {
+            Self::Tcp => Entry::Stay(gateway.door.place().await),
+            Self::Http => gateway.door.entry().await,
+        }
+    }
+
+    async fn serve(
+        self,
+        gateway: Arc<Gateway>,
+        stream: TcpStream,
+        stranger: Stranger,
+        entry: &Entry,
+    ) -> io::Result<()> {
         match self {
             Self::Tcp => {
                 let connection = TcpConnection::new(stream, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
                 client::serve(gateway, Transport::Tcp(connection), stranger).await;
             }
             Self::Http => {
-                if let Some(stream) = serve_http(&gateway, stream, &stranger).await? {
+                if let Some(stream) = serve_http(&gateway, stream, &stranger, entry).await? {
                     let connection = WebSocketConnection::new(stream, CLIENT_FRAME_BYTES_MAX)?;
                     client::serve(gateway, Transport::WebSocket(Box::new(connection)), stranger).await;
                 }
@@ -103,10 +118,15 @@ impl Protocol {
 }
 
 /// Answers one HTTP request. Returns the stream if it has become a WebSocket.
-async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream, stranger: &Stranger) -> io::Result<Option<TcpStream>> {
+async fn serve_http(
+    gateway: &Arc<Gateway>,
+    stream: TcpStream,
+    stranger: &Stranger,
+    entry: &Entry,
+) -> io::Result<Option<TcpStream>> {
     let (upgrades, mut upgrade) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|mut request: Request<Incoming>| {
-        let response = respond(gateway, &request);
+        let response = respond(gateway, &request, entry);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // One request a connection, so one upgrade at most.
             let _ = upgrades.try_send(hyper::upgrade::on(&mut request));
@@ -134,12 +154,15 @@ async fn serve_http(gateway: &Arc<Gateway>, stream: TcpStream, stranger: &Strang
     Ok(Some(parts.io.into_inner()))
 }
 
-fn respond(gateway: &Gateway, request: &Request<Incoming>) -> Response<Body> {
+fn respond(gateway: &Gateway, request: &Request<Incoming>, entry: &Entry) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
     }
     match request.uri().path() {
-        WEBSOCKET_PATH => upgrade(request),
+        WEBSOCKET_PATH => match entry {
+            Entry::Stay(_) => upgrade(request),
+            Entry::Visit(_) => text(StatusCode::SERVICE_UNAVAILABLE, "this gateway has as many players as it takes\n"),
+        },
         "/" => page(gateway),
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" if gateway.is_ready() => text(StatusCode::OK, "ready\n"),

@@ -49,7 +49,7 @@ impl Gateway {
         let added = self.requests().add(self.now(), key, forward);
         match added {
             Ok(()) => {
-                self.dispatch_requests();
+                self.requests().dispatch_of(session.id, |session, forward| self.forward(session, forward));
             }
             Err(TooMany) => {
                 let message = "too many requests are unanswered: wait for answers before sending more";
@@ -78,11 +78,14 @@ impl Gateway {
 
     /// Sends the requests that wait for a lobby server. Returns how many went.
     pub(crate) fn dispatch_requests(&self) -> u64 {
-        self.requests().dispatch(|session, forward| {
-            let link = self.links.lobby_for(session)?;
-            link.outbox.push(kind::LOBBY_FORWARD, &[forward]).ok()?;
-            Some(link.slot)
-        })
+        self.requests().dispatch(|session, forward| self.forward(session, forward))
+    }
+
+    /// Sends a request to the session's lobby server, if there is one that takes it.
+    fn forward(&self, session: SessionId, forward: &Bytes) -> Option<Slot> {
+        let link = self.links.lobby_for(session)?;
+        link.outbox.push(kind::LOBBY_FORWARD, &[forward]).ok()?;
+        Some(link.slot)
     }
 
     /// Answers what no lobby server answered in time.

@@ -80,29 +80,33 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The metrics, registered under `pintail_gateway_…`.
-    pub(crate) fn registered(registry: &mut Registry) -> Self {
+    /// The metrics, and the registry that shows them as `pintail_gateway_…`.
+    pub(crate) fn new() -> (Self, Registry) {
         let metrics = Self::default();
-        let registry = registry.sub_registry_with_prefix("pintail_gateway");
-        registry.register("connections", "Open client connections, logged in or not", metrics.connections.clone());
-        registry.register("sessions", "Sessions logged in here", metrics.sessions.clone());
-        registry.register("links", "Open links to lobby and game servers", metrics.links.clone());
-        registry.register("logins", "Logins by outcome", metrics.logins.clone());
-        registry.register("connections_closed", "Client connections closed, by reason", metrics.closed.clone());
-        registry.register("client_frames_received", "Frames from clients", metrics.frames_in.clone());
-        registry.register("client_frames_sent", "Frames queued for clients", metrics.frames_out.clone());
+        let mut registry = Registry::with_prefix("pintail_gateway");
+        metrics.register(&mut registry);
+        (metrics, registry)
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Open client connections, logged in or not", self.connections.clone());
+        registry.register("sessions", "Sessions logged in here", self.sessions.clone());
+        registry.register("links", "Open links to lobby and game servers", self.links.clone());
+        registry.register("logins", "Logins by outcome", self.logins.clone());
+        registry.register("connections_closed", "Client connections closed, by reason", self.closed.clone());
+        registry.register("client_frames_received", "Frames from clients", self.frames_in.clone());
+        registry.register("client_frames_sent", "Frames queued for clients", self.frames_out.clone());
         let help = "Frames from servers for sessions that are not here";
-        registry.register("client_frames_undeliverable", help, metrics.undeliverable.clone());
-        registry.register("lobby_requests", "Lobby requests from clients", metrics.lobby_requests.clone());
+        registry.register("client_frames_undeliverable", help, self.undeliverable.clone());
+        registry.register("lobby_requests", "Lobby requests from clients", self.lobby_requests.clone());
         let help = "Lobby requests sent again through another lobby server";
-        registry.register("lobby_requests_retried", help, metrics.lobby_retries.clone());
+        registry.register("lobby_requests_retried", help, self.lobby_retries.clone());
         let help = "Lobby requests that no lobby server answered in time";
-        registry.register("lobby_requests_timed_out", help, metrics.lobby_timeouts.clone());
-        registry.register("game_attaches", "Sessions attached to games", metrics.attaches.clone());
+        registry.register("lobby_requests_timed_out", help, self.lobby_timeouts.clone());
+        registry.register("game_attaches", "Sessions attached to games", self.attaches.clone());
         let help = "Sessions detached from games because a link broke or could not be had";
-        registry.register("game_detaches", help, metrics.detaches.clone());
-        metrics.register_health(registry);
-        metrics
+        registry.register("game_detaches", help, self.detaches.clone());
+        self.register_health(registry);
     }
 
     fn register_health(&self, registry: &mut Registry) {

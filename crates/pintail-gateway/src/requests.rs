@@ -4,6 +4,7 @@
 //! nobody notices more than a pause. One that finds no lobby server waits for one until its deadline.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Bound, RangeInclusive};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,13 +73,29 @@ impl Requests {
         }
     }
 
-    /// Hands the requests that wait to `send`, which says which lobby server each went to, until it can send no more.
-    /// Returns how many went.
+    /// Hands all requests that wait to `send`, which says which lobby server each went to, if it could be sent. Those
+    /// of one session keep their order: after one that has to wait, the others wait too. Returns how many went.
     pub(crate) fn dispatch(&mut self, mut send: impl FnMut(SessionId, &Bytes) -> Option<Slot>) -> u64 {
+        let mut next = self.waiting.first().map(|key| key.session);
         let mut dispatched = 0;
-        while let Some(&key) = self.waiting.first() {
+        while let Some(session) = next {
+            dispatched += self.dispatch_of(session, &mut send);
+            let after = (Bound::Excluded(*all_of(session).end()), Bound::Unbounded);
+            next = self.waiting.range(after).next().map(|key| key.session);
+        }
+        dispatched
+    }
+
+    /// The same for the requests of one session.
+    pub(crate) fn dispatch_of(
+        &mut self,
+        session: SessionId,
+        mut send: impl FnMut(SessionId, &Bytes) -> Option<Slot>,
+    ) -> u64 {
+        let mut dispatched = 0;
+        while let Some(&key) = self.waiting.range(all_of(session)).next() {
             if let Some(pending) = self.pending.get_mut(&key) {
-                let Some(lobby) = send(key.session, &pending.forward) else { break };
+                let Some(lobby) = send(session, &pending.forward) else { break };
                 pending.lobby = Some(lobby);
                 dispatched += 1;
             }
@@ -99,9 +116,7 @@ impl Requests {
 
     /// The session's connection is gone: nobody waits for the answers.
     pub(crate) fn forget(&mut self, session: SessionId) {
-        let first = RequestKey { session, request: RequestId(0) };
-        let last = RequestKey { session, request: RequestId(u64::MAX) };
-        let keys: Vec<_> = self.pending.range(first..=last).map(|(&key, _)| key).collect();
+        let keys: Vec<_> = self.pending.range(all_of(session)).map(|(&key, _)| key).collect();
         for key in keys {
             self.answered(key);
         }
@@ -115,6 +130,13 @@ impl Requests {
             }
         }
     }
+}
+
+/// Where a session's requests are.
+const fn all_of(session: SessionId) -> RangeInclusive<RequestKey> {
+    let first = RequestKey { session, request: RequestId(0) };
+    let last = RequestKey { session, request: RequestId(u64::MAX) };
+    first..=last
 }
 
 #[cfg(test)]
@@ -160,6 +182,31 @@ mod tests {
         assert_eq!(requests.dispatch(|_, _| Some(A)), 1, "the other one still waits");
         assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT * 2), [key(2, 1)]);
         assert!(requests.counts.is_empty() && requests.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_lobby_that_takes_no_more_holds_up_its_own_sessions_only_and_these_in_order() {
+        let mut requests = Requests::default();
+        for (session, request) in [(1, 1), (1, 2), (2, 1), (3, 7)] {
+            requests.add(Duration::ZERO, key(session, request), format!("{session}.{request}").into()).unwrap();
+        }
+        let mut asked = Vec::new();
+        let send = |session: SessionId, forward: &Bytes| {
+            asked.push(forward.clone());
+            (session != SessionId(1)).then_some(B)
+        };
+        assert_eq!(requests.dispatch(send), 2);
+        assert_eq!(asked, ["1.1", "2.1", "3.7"], "1.2 waits for 1.1");
+        requests.add(Duration::ZERO, key(4, 1), "4.1".into()).unwrap();
+        assert_eq!(requests.dispatch_of(SessionId(4), |_, _| Some(B)), 1, "and nobody else's are looked at");
+        let mut sent = Vec::new();
+        let send = |_, forward: &Bytes| {
+            sent.push(forward.clone());
+            Some(A)
+        };
+        assert_eq!(requests.dispatch_of(SessionId(1), send), 2);
+        assert_eq!(sent, ["1.1", "1.2"]);
+        assert!(requests.waiting.is_empty());
     }
 
     #[test]

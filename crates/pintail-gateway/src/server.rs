@@ -9,12 +9,9 @@ use pintail_core::limits::{CLIENT_OUTBOX_BYTES_MAX, LAME_DUCK};
 use pintail_core::{Endpoint, Generation, Health, Incarnation, Kind, SessionId, Slot};
 use pintail_engine::health::Event;
 use pintail_net::admin::{Admin, AdminState};
-use pintail_net::{
-    BindError, Events, Identity, Membership, MembershipConfig, RoleError, ServerConfig, address, descriptors,
-};
+use pintail_net::{Events, Identity, Membership, MembershipConfig, RoleError, ServerConfig, SharedVitals, address};
 use pintail_store::{Announcement, SharedStore};
 use pintail_wire::link::session_presence::Presence;
-use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -22,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::condition::{self, OwnStatus};
+use crate::condition;
 use crate::door::Door;
 use crate::links::{Link, Links};
 use crate::listen::{self, Protocol};
@@ -36,6 +33,9 @@ use crate::sessions::{Replaced, Session, Sessions};
 /// How many logins the store is asked about at once; more wait their turn, so that a storm of them comes as a queue.
 const LOGINS_MAX: usize = 128;
 
+/// What players are told of a store that can't be used. Where it is and what is wrong with it is not theirs to know.
+pub(crate) const STORE_AWAY: &str = "the cluster's store can't be used for the moment: try again";
+
 /// A gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -48,8 +48,8 @@ pub struct GatewayConfig {
     /// How long it goes on as before when it was told to stop, but for saying so: load balancers send new clients
     /// elsewhere meanwhile.
     pub lame_duck: Duration,
-    /// How many file descriptors the process may have open; `None` for as many as the operating system lets it, to
-    /// which its limit is raised.
+    /// How many file descriptors the gateway reckons with; `None` for as many as the operating system lets the process
+    /// have, to which its limit is raised. The gateways of one process share these.
     pub descriptors: Option<u64>,
 }
 
@@ -69,7 +69,7 @@ pub struct GatewayServer {
     endpoint: Endpoint,
     tcp: (TcpListener, SocketAddr),
     http: Option<(TcpListener, SocketAddr)>,
-    admin: Option<(Admin, SocketAddr)>,
+    admin: Option<Admin>,
 }
 
 impl GatewayServer {
@@ -82,16 +82,7 @@ impl GatewayServer {
         let endpoint = address::advertised(tcp.1, config.server.advertise)?;
         let http = config.http.map(|address| listen::listen("the HTTP port", "--http", address)).transpose()?;
         let admin = match config.server.admin {
-            Some(address) => {
-                let admin = Admin::bind(address).await?;
-                let bound = admin.local_addr().map_err(|error| BindError::Other {
-                    what: "the admin port",
-                    address,
-                    setting: "--admin",
-                    error,
-                })?;
-                Some((admin, bound))
-            }
+            Some(address) => Some(Admin::bind(address).await?),
             None => None,
         };
         Ok(Self { config, store, endpoint, tcp, http, admin })
@@ -112,7 +103,7 @@ impl GatewayServer {
     /// Where the admin port listens.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(|(_, address)| *address)
+        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
     }
 
     /// What the registry is told.
@@ -128,29 +119,18 @@ impl GatewayServer {
     /// # Errors
     /// If a newer server takes this one's place in the registry.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
-        let mut registry = Registry::default();
-        let metrics = Metrics::registered(&mut registry);
+        let (metrics, mut registry) = Metrics::new();
         let (identity_tx, identity) = watch::channel(None);
         let (heard_tx, heard) = mpsc::channel(HEARD_MAX);
         let gateway = Gateway::new(self.config.clone(), self.store.clone(), metrics, identity, heard_tx);
-        let cut_off = Arc::new(AtomicBool::new(false));
-        let config = MembershipConfig {
-            announcement: self.announcement(),
-            cluster: self.config.server.cluster.clone(),
-            timing: self.config.server.timing,
-            events: gateway.events.clone(),
-            cut_off: cut_off.clone(),
-        };
-        let vitals = {
-            let gateway = gateway.clone();
-            move || gateway.status.vitals(gateway.sessions.len())
-        };
-        let (membership, members) = Membership::start(self.store.clone(), config, vitals);
+        let config = MembershipConfig::new(&self.config.server, self.announcement(), gateway.events.clone());
+        let (cut_off, reported) = (config.cut_off.clone(), gateway.clone());
+        let (membership, members) = Membership::start(self.store.clone(), config, move || reported.vitals.vitals());
         membership.register_metrics(&mut registry);
 
         let servers = TaskTracker::new();
         let admin_stop = CancellationToken::new();
-        if let Some((admin, _)) = self.admin {
+        if let Some(admin) = self.admin {
             let events = gateway.events.clone();
             let state = AdminState { ready: gateway.ready.clone(), metrics: Arc::new(registry), events };
             servers.spawn(admin.serve(state, admin_stop.clone()));
@@ -205,7 +185,8 @@ pub(crate) struct Gateway {
     pub(crate) events: Events,
     /// Hears what happens to the links, and what the registry shows.
     heard: mpsc::Sender<Event>,
-    pub(crate) status: OwnStatus,
+    /// What it says of itself: how loaded it is, and whether it is about to stop.
+    pub(crate) vitals: SharedVitals,
     /// Lets clients in while there is room.
     pub(crate) door: Door,
     started: Instant,
@@ -228,9 +209,8 @@ impl Gateway {
         identity: watch::Receiver<Option<Identity>>,
         heard: mpsc::Sender<Event>,
     ) -> Arc<Self> {
-        let descriptors = config.descriptors.unwrap_or_else(descriptors::raise_limit);
         Arc::new(Self {
-            door: Door::new(descriptors, metrics.door_shut.clone()),
+            door: Door::new(config.descriptors, metrics.door_shut.clone()),
             config,
             store,
             identity,
@@ -240,7 +220,7 @@ impl Gateway {
             metrics,
             events: Events::default(),
             heard,
-            status: OwnStatus::default(),
+            vitals: SharedVitals::new(),
             started: Instant::now(),
             ready: Arc::new(AtomicBool::new(false)),
             moved: AtomicBool::new(false),
@@ -284,7 +264,7 @@ impl Gateway {
 
     /// From now on nobody new should be sent here; all goes on.
     pub(crate) fn drain(&self) {
-        self.status.drain();
+        self.vitals.drain();
         self.update_readiness();
     }
 
@@ -313,7 +293,12 @@ impl Gateway {
     }
 
     fn is_full(&self) -> bool {
-        self.sessions.len() >= self.config.capacity as usize
+        self.sessions.len() >= self.capacity() as usize
+    }
+
+    /// How many players it takes: those that it was told, or fewer if there are not enough file descriptors for them.
+    pub(crate) fn capacity(&self) -> u32 {
+        u32::try_from(self.door.places_max()).unwrap_or(u32::MAX).min(self.config.capacity)
     }
 
     pub(crate) fn client_outbox_bytes_max(&self) -> usize {
@@ -376,7 +361,7 @@ impl Gateway {
 
     pub(crate) fn update_readiness(&self) {
         let ready = self.identity.borrow().is_some() && self.links.count(Kind::Lobby) > 0;
-        self.ready.store(ready && !self.status.is_draining(), Ordering::Relaxed);
+        self.ready.store(ready && !self.vitals.is_draining(), Ordering::Relaxed);
     }
 
     /// The session's current connection is elsewhere.

@@ -74,6 +74,20 @@ async fn a_killed_server_is_out_of_use_at_once_for_every_gateway() {
     there.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_leaves_in_good_order_is_off_and_nobody_is_alarmed() {
+    let gateway = TestGateway::start().await;
+    let mut servers = servers(&[&gateway], &[Kind::Lobby, Kind::Game]).await;
+    let mut leaver = servers.pop().unwrap();
+    let slot = leaver.slot;
+    // Its port is closed before the registry knows.
+    leaver.say_goodbye().await;
+    leaver.stop().await;
+    until("the gateway to know", async || gateway.health(slot).await.is_none()).await;
+    assert_eq!(seen(&gateway, slot).await, ["on", "off"]);
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_silent_server_gets_no_games_and_is_up_again_when_it_answers() {
     let gateway = TestGateway::start().await;

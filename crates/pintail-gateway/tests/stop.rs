@@ -30,6 +30,7 @@ async fn goes_in_good_order(ask: impl AsyncFnOnce(&TestGateway)) {
     let gateway = start().await;
     let _lobby = FakeServer::start(Kind::Lobby, gateway.store.clone()).await;
     until("readiness", async || is_ready(&gateway).await).await;
+    assert_eq!(gateway.metric("pintail_gateway_lease_held").await, 1.0);
     let (mut early, _) = RawClient::log_in(gateway.tcp, "early").await;
     let began = Instant::now();
     ask(&gateway).await;

@@ -70,7 +70,7 @@ impl Dispatch {
             lobby,
             vitals,
             renewer,
-            load: LoadMonitor::new("waiting requests"),
+            load: LoadMonitor::of_queue("waiting requests"),
             cpu: ProcessCpu::new(),
             began: Instant::now(),
             reports,

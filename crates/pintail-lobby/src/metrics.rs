@@ -34,8 +34,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that this registry shows.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
+    /// The metrics, and the registry that shows them as `pintail_lobby_…`.
+    pub(crate) fn new() -> (Self, Registry) {
         let metrics = Self {
             requests: Family::default(),
             // From half a millisecond to eight seconds.
@@ -46,7 +46,7 @@ impl Metrics {
             overloads: Counter::default(),
             links: Gauge::default(),
         };
-        let registry = registry.sub_registry_with_prefix("pintail_lobby");
+        let mut registry = Registry::with_prefix("pintail_lobby");
         registry.register("requests", "Requests answered, by kind and outcome", metrics.requests.clone());
         registry.register("request_seconds", "How long requests took", metrics.request_seconds.clone());
         registry.register("rooms_created", "Rooms created", metrics.rooms_created.clone());
@@ -54,7 +54,7 @@ impl Metrics {
         registry.register("conflicts", "Room changes decided again after a conflict", metrics.conflicts.clone());
         registry.register("overloads", "Jobs refused because too many waited", metrics.overloads.clone());
         registry.register("links", "Open links from gateways", metrics.links.clone());
-        metrics
+        (metrics, registry)
     }
 
     /// Counts an answered request.

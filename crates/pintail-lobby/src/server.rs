@@ -12,7 +12,6 @@ use pintail_net::{
     Events, LinkEvent, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals,
 };
 use pintail_store::SharedStore;
-use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -93,33 +92,27 @@ impl LobbyServer {
         self.ports.admin_addr()
     }
 
-    /// Serves until `stop`, or until an operator asks it to drain; then finishes the requests in flight, leaves the registry, and closes its links.
-    /// Dropping the future ends it at once, as a crash would.
+    /// Serves until `stop`, or until an operator asks it to drain; then finishes the requests in flight, leaves the
+    /// registry, and closes its links. Dropping the future ends it at once, as a crash would.
     ///
     /// # Errors
     /// If a newer server has taken its place, or a part of it failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
         info!(listen = %self.local_addr(), endpoint = %self.endpoint(), "lobby listening");
-        let ServerConfig { cluster, version, .. } = &self.config.server;
-        let timing = self.config.server.timing;
-        let (mut metrics, events) = (Registry::default(), Events::default());
-        let own_metrics = Metrics::new(&mut metrics);
-        let membership = MembershipConfig {
-            announcement: self.ports.announcement(Kind::Lobby, self.config.capacity, version),
-            cluster: cluster.clone(),
-            timing,
-            events: events.clone(),
-            cut_off: Arc::default(),
-        };
+        let (server, events) = (self.config.server, Events::default());
+        let timing = server.timing;
+        let (metrics, mut registry) = Metrics::new();
+        let announcement = self.ports.announcement(Kind::Lobby, self.config.capacity, &server.version);
+        let membership = MembershipConfig::new(&server, announcement, events.clone());
         let vitals = Arc::new(SharedVitals::new());
         let reported = vitals.clone();
         let (membership, mut members) = Membership::start(self.store.clone(), membership, move || reported.vitals());
-        membership.register_metrics(metrics.sub_registry_with_prefix("pintail_lobby"));
+        membership.register_metrics(&mut registry);
         let lobby = Arc::new(Lobby {
             store: self.store,
             catalog: self.config.catalog,
             router: Router::default(),
-            metrics: own_metrics,
+            metrics,
             identity: membership.identity(),
             away_grace: self.config.away_grace,
         });
@@ -127,10 +120,16 @@ impl LobbyServer {
         let (link_events, mut links) = mpsc::channel(LINK_EVENTS_MAX);
         let close = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let (secret, identity) = (self.config.server.secret, membership.identity());
-        tasks.spawn(self.ports.links.serve(secret, timing.link_silence_max, identity, link_events, close.clone()));
+        let identity = membership.identity();
+        tasks.spawn(self.ports.links.serve(
+            server.secret,
+            timing.link_silence_max,
+            identity,
+            link_events,
+            close.clone(),
+        ));
         if let Some(admin) = self.ports.admin {
-            let state = AdminState { ready: vitals.ready(), metrics: Arc::new(metrics), events };
+            let state = AdminState { ready: vitals.ready(), metrics: Arc::new(registry), events };
             tasks.spawn(admin.serve(state, close.clone()));
         }
         let mut sweep = JoinSet::new();

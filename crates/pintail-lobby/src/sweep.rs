@@ -161,11 +161,16 @@ impl Sweep {
     }
 
     async fn remove_away(&self) -> Result<(), Refusal> {
-        let grace_ms = u64::try_from(self.lobby.away_grace.as_millis()).unwrap_or(u64::MAX);
-        for session in self.lobby.store.sessions_away(grace_ms, PER_PASS).await? {
+        for session in self.away().await? {
             unless_stuck(session, self.take_out(session).await)?;
         }
         Ok(())
+    }
+
+    /// Those who have been away for longest, if for too long.
+    async fn away(&self) -> Result<Vec<SessionId>, Refusal> {
+        let grace_ms = u64::try_from(self.lobby.away_grace.as_millis()).unwrap_or(u64::MAX);
+        Ok(self.lobby.store.sessions_away(grace_ms, PER_PASS).await?)
     }
 
     /// Removes a session that has been away for too long from its room, and from the list once it is in none.
@@ -181,7 +186,12 @@ impl Sweep {
         match self.lobby.change(&Find::Of(session), |room| Ok(room.remove_away(session))).await {
             Ok(done) => {
                 let room = done.and_then(|done| done.now);
-                Ok(room.is_none_or(|now| now.room.member(session).is_none()))
+                let is_out = room.is_none_or(|now| now.room.member(session).is_none());
+                // One that came back just before it was marked may have said so already, and would not say so again.
+                if !is_out && !self.away().await?.contains(&session) {
+                    self.lobby.change(&Find::Of(session), |room| Ok(room.not_away(session))).await?;
+                }
+                Ok(is_out)
             }
             Err(Refusal::Corrupt(error)) => {
                 warn!(%session, %error, "a session that is away is in a damaged room");

@@ -102,8 +102,9 @@ pub enum BindError {
     },
 }
 
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// How many connections may wait to be accepted: what Linux allows unless it is told otherwise. The players of a gateway
+/// that died come to the others all at once, and whoever finds no place in the queue tries again only a second later.
+const BACKLOG: i32 = 4096;
 
 /// Listens on a TCP port.
 ///

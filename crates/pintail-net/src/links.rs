@@ -222,11 +222,7 @@ impl Shared {
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => {
-                    // A full outbox has more urgent things to say.
-                    let _ = outbox.push(kind::SERVER_GOODBYE, &[]);
-                    return "this server stops";
-                }
+                () = self.stop.cancelled() => return say_goodbye(outbox),
                 received = timeout(self.silence_max, next_batch(connection, outbox)) => received,
             };
             match received {
@@ -239,7 +235,7 @@ impl Shared {
                 Ok(Ok(frames)) => {
                     let last = frames.last().is_some_and(|frame| frame.kind == kind::GOODBYE);
                     if self.events.send(LinkEvent::Frames { link, frames }).await.is_err() {
-                        return "this server stops";
+                        return say_goodbye(outbox);
                     }
                     if last {
                         return "the gateway stops";
@@ -248,6 +244,12 @@ impl Shared {
             }
         }
     }
+}
+
+/// The last word on a link, whatever else waits on it: without it the gateway would take this server for dead.
+fn say_goodbye(outbox: &Outbox) -> &'static str {
+    outbox.close_with(kind::SERVER_GOODBYE, &[]);
+    "this server stops"
 }
 
 /// All frames that can be read at once; none when the connection is over.
@@ -294,6 +296,31 @@ mod tests {
         assert!(matches!(heard.recv().await, Some(LinkEvent::Opened { gateway: slot, .. }) if slot == gateway.slot));
         stop.cancel();
         assert!(matches!(heard.recv().await, Some(LinkEvent::Closed { .. })));
+        timeout(HANDSHAKE_TIMEOUT, serving).await.unwrap().unwrap();
+    }
+
+    /// Nobody takes any more what the gateway says, and too much waits for the gateway.
+    #[tokio::test]
+    async fn a_server_that_stops_says_goodbye_whatever_is_under_way() {
+        let listener = LinkListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let endpoint = Endpoint::new(std::net::Ipv4Addr::LOCALHOST, listener.local_addr().port());
+        let (secret, server) = (ClusterSecret::loopback(), who(Kind::Game));
+        let (_identity, identity) = watch::channel(Some(server.clone()));
+        let (events, mut heard) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(listener.serve(secret.clone(), LINK_SILENCE_MAX, identity, events, stop.clone()));
+        let (mut gateway, _) = dial(endpoint, &secret, &who(Kind::Gateway), (server.slot, None)).await.unwrap();
+        let Some(LinkEvent::Opened { outbox, .. }) = heard.recv().await else { panic!("the link opens first") };
+        while outbox.push(kind::DELIVER, &[&[0; 65_536]]).is_ok() {}
+        drop(heard);
+        gateway.send_now(kind::HEARTBEAT, &[0; 8]).await.unwrap();
+        let (mine, mut last) = (Outbox::new(1024), None);
+        while let Some(frame) = timeout(HANDSHAKE_TIMEOUT, gateway.recv(&mine)).await.unwrap().unwrap() {
+            last = Some(frame.kind);
+        }
+        assert_eq!(last, Some(kind::SERVER_GOODBYE));
+        drop(gateway);
+        stop.cancel();
         timeout(HANDSHAKE_TIMEOUT, serving).await.unwrap().unwrap();
     }
 }

@@ -79,6 +79,12 @@ impl SharedVitals {
         said.draining = true;
     }
 
+    /// Whether the server takes no new work because it is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.said().draining
+    }
+
     /// What the registry is told.
     #[must_use]
     pub fn vitals(&self) -> Vitals {

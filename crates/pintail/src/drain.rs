@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use pintail_core::{Incarnation, Kind, Slot, Status};
-use pintail_store::{DrainRequest, Periods, RedisStore, Registry, ScanEntry, ServerRecord};
+use pintail_store::{DrainRequest, RedisStore, Registry, ScanEntry, ServerRecord};
 use tokio::time::{Instant, sleep};
 
 use crate::config::args::DrainArgs;
 use crate::config::period::Period;
 use crate::failure::Failure;
 use crate::output::{printable, say, warn};
-use crate::serve::redis_store;
+use crate::serve::patient_store;
 use crate::signals::Signals;
 use crate::status::unreachable;
 use crate::terminal::{LiveLine, can_draw};
@@ -39,7 +39,7 @@ mod code {
 /// # Errors
 /// If there is none to ask, Redis can't be reached, or it has not left in time.
 pub(crate) async fn run(args: &DrainArgs) -> Result<(), Failure> {
-    let store = redis_store(&args.store, Periods::default())?;
+    let store = patient_store(&args.store)?;
     let url = args.store.redis()?.to_string();
     let slot = args.slot;
     let asked = store.ask_to_drain(slot).await.map_err(|error| unreachable(&url, &error.to_string()))?;
@@ -109,6 +109,10 @@ enum Stage {
 
 impl Stage {
     fn of(subject: Subject, entries: &[ScanEntry]) -> Self {
+        let broken = entries.iter().filter_map(|entry| entry.as_ref().err());
+        if let Some(broken) = broken.into_iter().find(|broken| broken.slot == subject.slot) {
+            return Self::Unknown(broken.to_string());
+        }
         let record = entries.iter().flatten().find(|record| record.slot == subject.slot);
         let Some(record) = record.filter(|record| record.incarnation == Some(subject.incarnation)) else {
             return Self::Left;
@@ -214,6 +218,7 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use pintail_core::Endpoint;
+    use pintail_store::BrokenEntry;
 
     use super::*;
 
@@ -243,6 +248,15 @@ mod tests {
             admin_port: None,
             http_port: None,
         }
+    }
+
+    #[test]
+    fn an_entry_that_can_not_be_read_is_no_server_that_has_left() {
+        let broken = BrokenEntry { slot: SLOT, problem: "its status is 9".to_owned() };
+        assert!(
+            matches!(Stage::of(SUBJECT, &[Err(broken)]), Stage::Unknown(problem) if problem.contains("status is 9"))
+        );
+        assert_eq!(Stage::of(SUBJECT, &[]), Stage::Left);
     }
 
     fn stage(record: ServerRecord) -> Stage {

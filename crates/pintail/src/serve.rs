@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pintail_core::{Kind, Slot};
 use pintail_game::GameTypes;
@@ -26,6 +27,19 @@ use crate::signals::stop_on_signal;
 /// If the settings name none, or one that can't be.
 pub(crate) fn redis_store(args: &StoreArgs, periods: Periods) -> Result<RedisStore, Failure> {
     let options = args.options(periods)?;
+    Ok(RedisStore::connect(options).map_err(|error| Impossible::Redis(error.to_string()))?)
+}
+
+/// The least time that a command that someone waits for gives Redis: enough for the connection to say why there is none.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(4);
+
+/// The store for a command that looks once and ends.
+///
+/// # Errors
+/// If the settings name none, or one that can't be.
+pub(crate) fn patient_store(args: &StoreArgs) -> Result<RedisStore, Failure> {
+    let mut options = args.options(Periods::default())?;
+    options.timeout = options.timeout.max(COMMAND_PATIENCE);
     Ok(RedisStore::connect(options).map_err(|error| Impossible::Redis(error.to_string()))?)
 }
 

@@ -163,7 +163,7 @@ impl Server {
             }
             Standing::Lapsed => self.accusable = !self.is_foreign(),
             Standing::Left => {
-                if matches!(self.standing, Some(Standing::Live { .. } | Standing::Lapsed)) {
+                if matches!(self.standing, Some(Standing::Live { .. } | Standing::Lapsed | Standing::Dead { .. })) {
                     out.push(noted(self.peer.slot, Note::Off, String::new()));
                 }
                 self.dismiss();
@@ -188,7 +188,13 @@ impl Server {
                 self.proven = true;
             }
             LinkChange::Heard { at } => {
-                self.heard_at = self.heard_at.max(at.min(now));
+                let at = at.min(now);
+                if at > self.heard_at {
+                    // Only an open link is heard. The opening of this one came to nobody's ears, if the registry did not
+                    // show the server then.
+                    self.link = Link::Open;
+                    self.heard_at = at;
+                }
                 self.proven = true;
             }
             LinkChange::Ended(LinkEnd::Broken) => self.link = Link::Broken { at: now },
@@ -264,10 +270,10 @@ impl Server {
         now.saturating_sub(self.heard_at)
     }
 
-    /// Whether it is one of those whose looks tell the observer about itself. A foreign server that was never linked is
-    /// likely to speak another protocol.
-    pub(super) fn counts(&self) -> bool {
-        self.is_live() && (!self.is_foreign() || self.proven)
+    /// Whether it is one of those whose looks tell the observer about itself: their leases say that they live. A foreign
+    /// server has none, so some that are gone for good would have the observer doubt itself for ever.
+    pub(super) const fn counts(&self) -> bool {
+        self.is_live() && !self.is_foreign()
     }
 
     pub(super) fn looks_dead(&self, now: Duration, policy: &HealthPolicy) -> bool {

@@ -244,6 +244,30 @@ fn what_the_registry_says() {
     ];
     let expected = ["2050 roll call", "2050 forget 1"];
     tell("an entry that vanished says nothing", 2, story, 4000, &expected);
+
+    let story = vec![
+        (1050, Mute(game(0))),
+        (1050, Link(game(0), LinkChange::Ended(LinkEnd::ClosedHere))),
+        (1060, Lose(game(0))),
+        (1070, Link(game(0), LinkChange::Opened)),
+        (1150, Show(peer_of(game(0), 1), live(Status::Smooth, ""))),
+        (1160, Answer(game(0))),
+        (2050, Mute(game(0))),
+        (3050, Answer(game(0))),
+    ];
+    let expected = [
+        "1060 forget 0",
+        "1150 0 On 127.0.0.1:1001",
+        "2800 0 is suspect: silent for 800 ms",
+        "2800 accuse 0 Silent",
+        "3100 0 is up: it answers again",
+        "3100 absolve 0",
+    ];
+    tell("a link that opened while the registry showed no server counts", 3, story, 4000, &expected);
+
+    let story = vec![(1050, shown(0, dead("its lease ran out"))), (1150, shown(0, Standing::Left))];
+    let expected = ["1050 0 is down: its lease ran out", "1150 0 Off"];
+    tell("one that leaves in good order after all", 2, story, 4000, &expected);
 }
 
 #[test]
@@ -277,4 +301,23 @@ fn a_foreign_server_has_only_its_link() {
         "5250 8 On 127.0.0.1:1004",
     ];
     tell("nobody is told, and only its link speaks", 2, story, 6000, &expected);
+
+    let mut story = Vec::new();
+    for index in [7, 8, 9] {
+        story.push((1050, Show(foreign(index), live(Status::Smooth, ""))));
+        story.push((1060, Link(game(index), LinkChange::Opened)));
+    }
+    story.push((1070, Kill(vec![game(7), game(8), game(9)])));
+    let expected = [
+        "1050 7 On 127.0.0.1:1004",
+        "1050 8 On 127.0.0.1:1004",
+        "1050 9 On 127.0.0.1:1004",
+        "1070 roll call",
+        "1070 roll call",
+        "1070 roll call",
+        "1100 7 is down: it broke the link and refuses connections",
+        "1100 8 is down: it broke the link and refuses connections",
+        "1100 9 is down: it broke the link and refuses connections",
+    ];
+    tell("many that are gone for good don't make the observer doubt itself", 2, story, 9000, &expected);
 }

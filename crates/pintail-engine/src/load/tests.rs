@@ -108,6 +108,15 @@ fn any_load() -> impl Strategy<Value = Load> {
     })
 }
 
+#[test]
+fn a_queue_that_was_long_for_a_moment_counts_for_as_long_as_any_load() {
+    let mut watch = Watch { monitor: LoadMonitor::of_queue("waiting requests"), ..Watch::new() };
+    assert_eq!(watch.after(1, &games(9, 9)), "waiting requests 9 of 9");
+    let periods = u32::try_from(STAY_MIN.as_millis() / PERIOD.as_millis()).unwrap();
+    assert_eq!(watch.after(periods - 1, &games(0, 9)), "waiting requests 0 of 9");
+    assert_eq!(watch.after(1, &games(0, 9)), "");
+}
+
 proptest! {
     /// Whatever is measured, a status that is not about the count lasts as long as it must.
     #[test]

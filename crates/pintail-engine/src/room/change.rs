@@ -90,6 +90,16 @@ impl Room {
         draft.finish(self, Some(session))
     }
 
+    /// A member whose connection turns out not to be lost.
+    #[must_use]
+    pub fn not_away(&self, session: SessionId) -> Applied {
+        let mut draft = Draft::new(self);
+        if let Some(member) = draft.room.member_mut(session) {
+            member.away = false;
+        }
+        draft.finish(self, Some(session))
+    }
+
     fn expect_member(&self, session: SessionId) -> Result<(), RoomError> {
         if self.member(session).is_some() { Ok(()) } else { Err(RoomError::NotInRoom) }
     }

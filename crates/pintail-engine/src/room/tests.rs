@@ -248,8 +248,11 @@ fn news_of_a_former_connection_is_old() {
 
 #[test]
 fn a_member_away_too_long_is_marked_then_removed() {
-    let marked = room(&[1, 2]).remove_away(SessionId(1)).room.unwrap();
+    let present = room(&[1, 2]);
+    let marked = present.remove_away(SessionId(1)).room.unwrap();
     assert!(marked.member(SessionId(1)).unwrap().away);
+    let back = marked.not_away(SessionId(1));
+    assert_eq!((back.room, back.events), (Some(present), vec![Event::Changed { except: Some(SessionId(1)) }]));
     let removed = marked.remove_away(SessionId(1));
     assert!(matches!(
         &removed.events[..],

@@ -9,7 +9,7 @@ use pintail_core::limits::RESULT_BYTES_MAX;
 use serde::Serialize;
 
 use super::{Game, Payload, Player, PlayerInfo, Random};
-use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::limits::{PAYLOAD_BYTES_MAX, WAKE_DELAY_MIN};
 use crate::runtime::{Emission, Recipients, Turn, Urgency};
 
 /// What a handler can see and do beyond its own game's value.
@@ -102,10 +102,10 @@ impl<'a, G: Game> Context<'a, G> {
         self.emit(Urgency::State, Recipients::All, message);
     }
 
-    /// Asks for a [`Game::step`] in so long from now, instead of any asked for before. For event-driven games; fixed
-    /// steps come by themselves.
+    /// Asks for a [`Game::step`] in so long from now, a millisecond at least, instead of any asked for before. For
+    /// event-driven games; fixed steps come by themselves.
     pub fn wake_in(&mut self, delay: Duration) {
-        self.turn.progress.wake = Some(self.time().saturating_add(delay));
+        self.turn.progress.wake = Some(self.time().saturating_add(delay.max(WAKE_DELAY_MIN)));
     }
 
     /// Takes back what [`wake_in`](Self::wake_in) asked for.

@@ -17,6 +17,7 @@ use pintail_wire::kind;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::GameConfig;
@@ -55,6 +56,9 @@ pub(super) struct Neighbours {
     pub(super) renewer: Renewer,
     pub(super) vitals: Arc<SharedVitals>,
     pub(super) metrics: Metrics,
+    /// Whoever looks whether the loop comes round. It ends with the loop: while the links close after it, the server is
+    /// not stuck.
+    pub(super) _watch: AbortOnDropHandle<()>,
 }
 
 pub(super) struct GameLoop {
@@ -235,6 +239,7 @@ impl GameLoop {
                 self.superseded = true;
                 self.drain_timeout = Duration::ZERO;
                 self.drain();
+                self.phase.cut_short(now);
             }
         }
     }
@@ -358,7 +363,7 @@ impl GameLoop {
         let left = Left { games: self.host.unfinished_games(), flushed: self.host.is_flushed() };
         match self.phase.go_on(now, left) {
             Task::None => {}
-            Task::Report(rest) => info!("draining: {} games left, {} s", left.games, rest.as_secs()),
+            Task::Report(rest) => info!(games = left.games, "draining: waiting for the games, {} s at most", rest.as_secs()),
             Task::EndGames => {
                 self.host.handle(now, HostEvent::Stop, &mut self.fx);
                 self.carry_out(now);

@@ -95,8 +95,9 @@ impl GameServer {
         self.ports.admin_addr()
     }
 
-    /// Serves until `stop`, or until an operator asks it to drain. Then it takes no new games, gives the running ones the drain timeout to end, ends the rest,
-    /// says goodbye on its links, and leaves the registry. Dropping the future stops the server too, without leave.
+    /// Serves until `stop`, or until an operator asks it to drain. Then it takes no new games, gives the running ones
+    /// the drain timeout to end, ends the rest, says goodbye on its links, and leaves the registry. Dropping the future
+    /// stops the server too, without leave.
     ///
     /// # Errors
     /// If a newer server took the slot, or on an internal error.
@@ -110,9 +111,8 @@ impl GameServer {
         let incarnation = announcement.incarnation;
         let vitals = Arc::new(SharedVitals::new());
         let (metrics, mut registry) = Metrics::new();
-        let (cluster, events) = (config.server.cluster.clone(), Events::default());
-        let membership =
-            MembershipConfig { announcement, cluster, timing, events: events.clone(), cut_off: Arc::default() };
+        let events = Events::default();
+        let membership = MembershipConfig::new(&config.server, announcement, events.clone());
         let reported = vitals.clone();
         let (membership, member_events) = Membership::start(store.clone(), membership, move || reported.vitals());
         membership.register_metrics(&mut registry);
@@ -134,11 +134,10 @@ impl GameServer {
         let mailboxes = Mailboxes { member_events, lease, answers, stop: loop_stop };
         let secret = config.server.secret.clone();
         let links = Links { listener: self.ports.links, secret, silence_max: timing.link_silence_max, identity };
-        let neighbours = Neighbours { calls, renewer, vitals, metrics };
+        let neighbours = Neighbours { calls, renewer, vitals, metrics, _watch: watch };
         let run = move || GameLoop::new(&config, incarnation, neighbours).run_with_links(links, mailboxes);
         let outcome = on_own_thread(run).await;
 
-        drop(watch);
         membership.leave().await;
         services.cancel();
         if let Some(admin) = admin {

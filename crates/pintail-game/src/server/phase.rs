@@ -92,6 +92,13 @@ impl Phase {
         }
     }
 
+    /// A drain under way has no more time: another server has the slot, and with it the games.
+    pub(super) const fn cut_short(&mut self, now: Now) {
+        if let Self::Draining(drain) = self {
+            drain.until = now;
+        }
+    }
+
     /// Goes on as far as it can.
     pub(super) fn go_on(&mut self, now: Now, left: Left) -> Task {
         match self {
@@ -164,6 +171,16 @@ mod tests {
         assert_eq!(phase.go_on(at(6), EMPTY), Task::None);
         phase.scanned(at(5));
         assert_eq!(phase.go_on(at(7), EMPTY), Task::EndGames);
+    }
+
+    #[test]
+    fn a_drain_that_is_cut_short_ends_its_games_at_once() {
+        let mut phase = Phase::drain(at(0), TIMEOUT, LEASE);
+        phase.cut_short(at(100));
+        assert_eq!(phase.due(), Some(at(100)));
+        assert_eq!(phase.go_on(at(100), BUSY), Task::EndGames);
+        phase.cut_short(at(101));
+        assert_eq!(phase.due(), Some(at(2100)), "who still has to hear of it has the time that anyone has");
     }
 
     #[test]

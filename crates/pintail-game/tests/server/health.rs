@@ -216,6 +216,28 @@ async fn a_drain_ends_what_is_left_when_its_time_is_over() {
     soon(server.task).await.unwrap().unwrap();
 }
 
+/// Its games are over, and a gateway takes its time to close the link.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_waits_for_its_links_to_close_is_not_stuck() {
+    let server = Server::start(GameTypes::new().with::<Echo>()).await;
+    let mut gateway = server.link().await;
+    server.stop.cancel();
+    assert_eq!(gateway.frame().await.map(|frame| frame.kind), Some(kind::link::SERVER_GOODBYE));
+    let said_goodbye = Instant::now();
+    let look = async || {
+        let record = server.record().await;
+        assert!(record.accusers.is_empty() && record.lease == record.incarnation.is_some(), "{record:?}");
+        server.task.is_finished().then_some(())
+    };
+    until(look).await;
+    assert!(
+        said_goodbye.elapsed() > SUSPECT_AFTER,
+        "long enough for a loop that does not come round to be found stuck"
+    );
+    drop(gateway);
+    soon(server.task).await.unwrap().unwrap();
+}
+
 /// A game that is placed in the moment before the store hears of the drain is played and not lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_game_that_is_placed_while_the_drain_begins_is_played() {

@@ -35,6 +35,7 @@ pub struct FakeServer {
     pub voice: watch::Sender<Voice>,
     store: SharedStore,
     stop: CancellationToken,
+    stop_links: CancellationToken,
     living: Option<JoinHandle<()>>,
     /// What a kill destroys: sockets without a goodbye.
     runtime: Option<Runtime>,
@@ -80,14 +81,15 @@ impl FakeServer {
         let (_, identity) = watch::channel(Some(identity));
         let (events_tx, link_events) = mpsc::channel(1024);
         let stop = CancellationToken::new();
+        let stop_links = stop.child_token();
         let secret = ClusterSecret::loopback();
-        runtime.spawn(listener.serve(secret, LINK_SILENCE_MAX, identity, events_tx, stop.clone()));
+        runtime.spawn(listener.serve(secret, LINK_SILENCE_MAX, identity, events_tx, stop_links.clone()));
         let (frames_tx, events) = mpsc::channel(4096);
         let (links_tx, links) = watch::channel(Vec::new());
         let (voice, heard) = watch::channel(Voice::Answers);
         runtime.spawn(relay(link_events, frames_tx, links_tx, heard));
         let runtime = Some(runtime);
-        Self { slot, incarnation, endpoint, events, links, voice, store, stop, living: None, runtime }
+        Self { slot, incarnation, endpoint, events, links, voice, store, stop, stop_links, living: None, runtime }
     }
 
     /// The next frame that is not a heartbeat.
@@ -113,6 +115,12 @@ impl FakeServer {
     /// Waits for so many links.
     pub async fn linked_to(&mut self, gateways: usize) {
         soon("the links", self.links.wait_for(|links| links.len() == gateways)).await.unwrap();
+    }
+
+    /// Closes its links in good order, and stays in the registry.
+    pub async fn say_goodbye(&mut self) {
+        self.stop_links.cancel();
+        self.linked_to(0).await;
     }
 
     /// Stops at once: links close, the registry is told.

@@ -1,7 +1,7 @@
 //! A store that misbehaves on demand, in front of one that works.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     SilentAfterCommit,
     /// Changes of rooms take a while.
     SlowCommits,
+    /// Changes of rooms wait until it is over.
+    HeldCommits,
     /// Rooms can't be read, and nobody says so.
     RoomsSilent,
     /// Games are not known, as in a store that came back without them.
@@ -35,11 +37,17 @@ pub(crate) enum Fault {
 pub(crate) struct FaultyStore {
     inner: Arc<EmbeddedStore>,
     fault: Mutex<Fault>,
+    held: AtomicBool,
 }
 
 impl FaultyStore {
     pub(crate) fn new(inner: Arc<EmbeddedStore>) -> Arc<Self> {
-        Arc::new(Self { inner, fault: Mutex::new(Fault::None) })
+        Arc::new(Self { inner, fault: Mutex::new(Fault::None), held: AtomicBool::new(false) })
+    }
+
+    /// Whether a change was held up.
+    pub(crate) fn has_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set(&self, fault: Fault) {
@@ -64,6 +72,10 @@ impl Rooms for FaultyStore {
         self.check().await?;
         if self.is(Fault::SlowCommits) {
             tokio::time::sleep(SLOW).await;
+        }
+        while self.is(Fault::HeldCommits) {
+            self.held.store(true, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let outcome = self.inner.commit_room(change).await;
         let starts = change.to.as_ref().is_some_and(|to| to.labels.iter().any(|label| label == "starting"));

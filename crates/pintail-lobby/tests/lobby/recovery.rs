@@ -88,6 +88,40 @@ async fn presence_is_shown_and_holds_up_a_start() {
     assert_eq!(sessions(&alone), [1]);
 }
 
+fn bobs_login() -> Login {
+    Login {
+        session: SessionId(2),
+        token: ResumeToken::random().hash(),
+        mode: LoginMode::New(PlayerName::new("player 2").unwrap()),
+        gateway: Slot::new(Kind::Gateway, 0),
+        incarnation: Incarnation::random(),
+    }
+}
+
+/// And whose gateway has said so by then.
+#[tokio::test]
+async fn who_comes_back_in_the_moment_of_being_found_away_is_back() {
+    let cluster = Cluster::with_grace(1, Duration::from_millis(300)).await;
+    let gateway = cluster.gateway(0).await;
+    let [ada, bob] = [1, 2].map(|session| gateway.player(session));
+    let room = ada.create("gomoku").await;
+    bob.room(join(&room)).await;
+    let login = bobs_login();
+    cluster.store.login(&login).await.unwrap();
+    let faults = &cluster.lobbies[0].faults;
+    faults.set(Fault::HeldCommits);
+    cluster.store.session_away(SessionId(2), Generation(1)).await.unwrap();
+    eventually("the sweep has found bob", async || faults.has_held().then_some(())).await;
+    cluster.store.login(&Login { mode: LoginMode::Resume(None), ..login }).await.unwrap();
+    faults.set(Fault::None);
+    let is_marked = |event: &lobby_event::Event| match event {
+        lobby_event::Event::RoomChanged(room) => room.members[1].away,
+        _ => false,
+    };
+    ada.event("the mark", is_marked).await;
+    eventually("bob is there", async || ada.look().await.filter(|room| !room.members[1].away)).await;
+}
+
 #[tokio::test]
 async fn who_stays_away_loses_the_place() {
     let cluster = Cluster::with_grace(1, Duration::from_millis(300)).await;
@@ -95,15 +129,7 @@ async fn who_stays_away_loses_the_place() {
     let [ada, bob] = [1, 2].map(|session| gateway.player(session));
     let room = ada.create("gomoku").await;
     bob.room(join(&room)).await;
-    let token = ResumeToken::random().hash();
-    let login = Login {
-        session: SessionId(2),
-        token,
-        mode: LoginMode::New(PlayerName::new("player 2").unwrap()),
-        gateway: Slot::new(Kind::Gateway, 0),
-        incarnation: Incarnation::random(),
-    };
-    cluster.store.login(&login).await.unwrap();
+    cluster.store.login(&bobs_login()).await.unwrap();
     // No gateway says that the session is away, as when its gateway died with it: the store alone knows.
     cluster.store.session_away(SessionId(2), Generation(1)).await.unwrap();
     let event = bob.event("the removal", |event| matches!(event, lobby_event::Event::RoomLeft(_))).await;

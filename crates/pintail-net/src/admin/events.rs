@@ -30,8 +30,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// The kept events, then each new one, as lines of JSON, until the server stops.
 pub(super) async fn events(State(shared): State<Arc<Shared>>) -> Response {
     let Ok(place) = shared.readers.clone().try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many read the events already: try again later\n")
-            .into_response();
+        // A connection that is kept open would take the place of someone who asks for something else.
+        let text = "too many read the events already: try again later\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::CONNECTION, "close")], text).into_response();
     };
     let (kept, live) = shared.state.events.follow();
     let reader = Reader { kept: kept.into(), live, stop: shared.stop.clone(), _place: place };

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use crate::config::Timing;
+use crate::config::{ServerConfig, Timing};
 use crate::events::Events;
 use crate::greeting::Identity;
 
@@ -50,6 +50,15 @@ pub struct MembershipConfig {
     /// While this is true the server can't see most of the others: it takes nobody out of use, and deals with nothing
     /// that others left. A server that does not watch others leaves it false.
     pub cut_off: Arc<AtomicBool>,
+}
+
+impl MembershipConfig {
+    /// Of a server with these settings, which does not watch others.
+    #[must_use]
+    pub fn new(server: &ServerConfig, announcement: Announcement, events: Events) -> Self {
+        let (cluster, timing) = (server.cluster.clone(), server.timing);
+        Self { announcement, cluster, timing, events, cut_off: Arc::default() }
+    }
 }
 
 /// Whether the part of a server that does its work is alive.

@@ -8,6 +8,7 @@ use pintail_testkit::{Fault, FaultProxy};
 use crate::cluster::{Cluster, Node};
 use crate::redis::Peek;
 use crate::report::{self, Figures};
+use crate::{alone, storm};
 
 /// How long a fault may stay unnoticed before the run counts as missed.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -21,10 +22,13 @@ const PAUSES_PER_RUN: usize = 5;
 /// How many very slow games run at once: together they want more than a core.
 const SLOW_GAMES: usize = 4;
 
+/// For how long a game does nothing, and lets nobody else: longer than anyone takes to notice.
+const STUCK_MS: &str = "8000";
+
 type Scenario = fn(usize);
 
 /// Every fault, by the name that `--only` takes.
-const SCENARIOS: [(&str, Scenario); 10] = [
+const SCENARIOS: [(&str, Scenario); 12] = [
     ("killed", killed),
     ("stopped", stopped),
     ("stuck", stuck),
@@ -32,9 +36,11 @@ const SCENARIOS: [(&str, Scenario); 10] = [
     ("host", host_cut_off),
     ("redis", cut_off_from_redis),
     ("gateways", cut_off_from_gateways),
+    ("alone", alone::run),
     ("pause", short_pause),
     ("deaf", deaf),
     ("new", new_server),
+    ("storm", storm::run),
 ];
 
 /// Runs the faults named, or all.
@@ -112,15 +118,14 @@ fn stopped(runs: usize) {
 
 fn stuck(runs: usize) {
     let mut cluster = Cluster::start();
-    let _others = [cluster.game_server(""), cluster.game_server("")];
     let runtime = runtime();
     let mut figures = TakenOut::new("games' loop stuck", ["1 s", "1 s", "3 s"]);
     for _ in 0..runs {
+        // The only one, so that it gets the game.
+        let server = cluster.game_server("");
         let mut player = runtime.block_on(Player::join(&cluster.gateways[0].node));
-        let slot = runtime.block_on(player.play(&mut cluster.peek, 0));
-        figures.observe(&mut cluster, &slot, || runtime.block_on(player.send("8000")));
-        drop(player);
-        cluster.settled(&slot);
+        runtime.block_on(player.play(0));
+        figures.observe(&mut cluster, &server.slot, || runtime.block_on(player.send(STUCK_MS)));
     }
     figures.print();
 }
@@ -136,7 +141,7 @@ fn slow(runs: usize) {
         let mut players = Vec::new();
         for _ in 0..SLOW_GAMES {
             let mut player = runtime.block_on(Player::join(&cluster.gateways[0].node));
-            runtime.block_on(player.play(&mut cluster.peek, 30));
+            runtime.block_on(player.play(30));
             players.push(player);
         }
         congested.add(cluster.noticed("congested", &server.slot, since, WITHIN));
@@ -304,19 +309,15 @@ impl Player {
         Self { client, events }
     }
 
-    /// Starts a game whose steps take this long, and says which server has it.
-    async fn play(&mut self, peek: &mut Peek, busy_ms: u64) -> String {
+    /// Starts a game whose steps take this long.
+    async fn play(&mut self, busy_ms: u64) {
         let settings = format!(r#"{{"busy_ms":{busy_ms}}}"#);
         let room = CreateRoom { game: "trouble".to_owned(), settings, ..CreateRoom::default() };
         self.client.create_room(room).await.expect("a room");
         while self.client.start_game().await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        loop {
-            if let Event::GameAttached { game, .. } = self.events.next().await.expect("the client goes on") {
-                return peek.one(&format!("HGET Game:{game} slot")).expect("the game is on a server");
-            }
-        }
+        while !matches!(self.events.next().await.expect("the client goes on"), Event::GameAttached { .. }) {}
     }
 
     async fn send(&self, input: &str) {

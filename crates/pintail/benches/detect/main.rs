@@ -11,6 +11,7 @@
 //! fault counts as noticed when the last gateway has said so on its event stream and the registry's placement ranking no
 //! longer has the server.
 
+mod alone;
 mod busy;
 mod cluster;
 #[path = "../../tests/support/events.rs"]
@@ -21,6 +22,7 @@ mod faults;
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 mod redis;
 mod report;
+mod storm;
 #[path = "../../tests/support/trouble.rs"]
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 mod trouble;

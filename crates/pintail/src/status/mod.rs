@@ -20,26 +20,26 @@ use pintail_store::{Periods, RedisStore};
 use crate::config::args::StatusArgs;
 use crate::failure::Failure;
 use crate::output::{say, warn};
-use crate::serve::redis_store;
+use crate::serve::{patient_store, redis_store};
 use crate::terminal::Paint;
 use report::{BrokenLine, Report, Shown};
 
 /// How long Redis may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prints the servers, once or until a signal comes.
 ///
 /// # Errors
 /// If the store can't be read, and is not watched.
 pub(crate) async fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let store = Arc::new(redis_store(&args.store, Periods::default())?);
     let url = args.store.redis()?.to_string();
     let shown = if args.all { Shown::All } else { Shown::Current };
     if let Some(period) = args.watch {
         let form = if args.json { watch::Form::Json } else { watch::Form::Table };
+        let store = Arc::new(redis_store(&args.store, Periods::default())?);
         return Ok(watch::run(store, url, shown, period.0, form).await?);
     }
-    let report = read(&store, shown).await.map_err(|problem| unreachable(&url, &problem))?;
+    let report = read(&patient_store(&args.store)?, shown).await.map_err(|problem| unreachable(&url, &problem))?;
     if args.json {
         say(serde_json::to_string_pretty(&report).expect("a report has string keys"));
     } else {

@@ -32,6 +32,16 @@ fn a_new_wake_up_replaces_the_one_before() {
 }
 
 #[test]
+fn a_game_that_asks_to_be_woken_at_once_leaves_time_for_others() {
+    let mut world = World::playing("probe");
+    world.take(ANN);
+    world.input(ANN, &Order::Wake(0));
+    assert!(world.take_messages(ANN).is_empty());
+    world.pass(ms(1));
+    assert_eq!(world.take_messages(ANN), ["woken at 1 ms"]);
+}
+
+#[test]
 fn fixed_steps_come_by_themselves_and_inputs_wait_for_them() {
     let mut world = World::playing("metronome");
     world.take(ANN);
