@@ -363,7 +363,9 @@ impl GameLoop {
         let left = Left { games: self.host.unfinished_games(), flushed: self.host.is_flushed() };
         match self.phase.go_on(now, left) {
             Task::None => {}
-            Task::Report(rest) => info!(games = left.games, "draining: waiting for the games, {} s at most", rest.as_secs()),
+            Task::Report(rest) => {
+                info!(games = left.games, "draining: waiting for the games, {} s at most", rest.as_secs())
+            }
             Task::EndGames => {
                 self.host.handle(now, HostEvent::Stop, &mut self.fx);
                 self.carry_out(now);

@@ -35,7 +35,7 @@ pub(crate) fn run(_: usize) {
             let mut logins = JoinSet::new();
             for number in 0..LOGINS.min(PLAYERS - players.len()) {
                 // All through the first gateway: the others are tried only when it is gone.
-                let config = ClientConfig::new(addresses.clone(), &format!("player {number}"));
+                let config = ClientConfig::new(addresses.clone(), format!("player {number}"));
                 logins.spawn(Client::connect(config));
             }
             players
