@@ -197,21 +197,30 @@ impl RedisStore {
     }
 }
 
+/// What Redis refuses for as long as something is so that an operator can change, by the codes of its errors.
+const REFUSALS_FOR_NOW: [(&str, &str); 5] = [
+    ("OOM", "has no memory left: raise maxmemory, or remove what fills it"),
+    ("MISCONF", "can't save to its disk and takes no writes: its log says why"),
+    ("NOREPLICAS", "has too few replicas in touch with it (min-replicas-to-write) and takes no writes"),
+    ("BUSY", "is kept busy by somebody's script: SCRIPT KILL ends it"),
+    ("NOAUTH", "wants a password: write it into the URL"),
+];
+
 /// What an error means for whoever made the call.
 fn explain(line: &Line, subject: &str, error: &RedisError) -> StoreError {
     if dial::is_broken(error) {
         line.is_broken();
         return unavailable(error);
     }
-    // Refuses for now: full memory, a disk that can't be written, the state of its replication, or a password that
-    // it was given and we were not.
-    let for_now = matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH"));
+    let why = REFUSALS_FOR_NOW.iter().find(|(code, _)| error.code() == Some(code));
+    if let Some((_, sentence)) = why {
+        return unavailable(&format!("{} {sentence}", line.address));
+    }
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::ReadOnly) => {
             line.is_read_only();
             unavailable(&dial::Trouble::Replica.at(&line.address))
         }
-        _ if for_now => unavailable(error),
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
             | ServerErrorKind::MasterDown
