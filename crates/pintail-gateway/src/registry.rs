@@ -80,6 +80,9 @@ impl MainLoop {
                     Some(event) => self.member_event(event).await,
                     None => return Err(RoleError::Internal("the membership task has ended".to_owned())),
                 },
+                () = self.gateway.watch_ended() => {
+                    return Err(RoleError::Internal("the watch over the other servers has failed".to_owned()));
+                }
                 Some(peer) = self.ended.recv() => {
                     let command = self.directory.ended(&peer);
                     self.keeper.apply(command);

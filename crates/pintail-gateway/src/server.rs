@@ -250,6 +250,11 @@ impl Gateway {
         let _ = self.heard.send(event).await;
     }
 
+    /// Waits until nobody watches the servers any more, which is only so once the gateway stops.
+    pub(crate) async fn watch_ended(&self) {
+        self.heard.closed().await;
+    }
+
     /// How a server looks, for everyone who has a choice.
     pub(crate) fn set_health(&self, slot: Slot, health: Health) {
         self.links.set_health(slot, health);

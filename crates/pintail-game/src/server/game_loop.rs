@@ -364,7 +364,7 @@ impl GameLoop {
         match self.phase.go_on(now, left) {
             Task::None => {}
             Task::Report(rest) => {
-                info!(games = left.games, "draining: waiting for the games, {} s at most", rest.as_secs())
+                info!(games = left.games, "draining: waiting for the games, {} s at most", rest.as_secs());
             }
             Task::EndGames => {
                 self.host.handle(now, HostEvent::Stop, &mut self.fx);
