@@ -34,6 +34,8 @@ pub struct ClientConfig {
     /// Send a PING at least this often, if the gateway asks for no shorter interval. A connection on which nothing
     /// was heard for two intervals counts as lost. Default: 10 s.
     pub ping_interval: Duration,
+    /// The same while a game is played, so that a gateway that hangs costs a player seconds. Default: 2 s.
+    pub playing_ping_interval: Duration,
 }
 
 impl ClientConfig {
@@ -51,6 +53,7 @@ impl ClientConfig {
             reconnect_backoff: BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5) },
             call_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(10),
+            playing_ping_interval: Duration::from_secs(2),
         }
     }
 

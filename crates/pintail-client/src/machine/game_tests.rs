@@ -80,8 +80,21 @@ fn an_attach_that_is_not_answered_is_sent_again() {
     let mut rig = Rig::online();
     rig.call(start_game());
     rig.reply(FIRST_REQUEST, room(1, RoomState::Playing));
-    let commands = rig.wait(Duration::from_secs(6));
+    let mut commands = rig.wait(Duration::from_secs(3));
+    rig.frame(kind::client::PONG, "");
+    commands.extend(rig.wait(Duration::from_secs(3)));
     assert!(kinds(&commands).contains(&kind::client::GAME_ATTACH), "{commands:?}");
+}
+
+#[test]
+fn who_plays_notices_a_gateway_that_hangs_within_seconds() {
+    let mut rig = Rig::playing();
+    let commands = rig.wait(Duration::from_secs(3));
+    assert_eq!(kinds(&commands), [kind::client::PING]);
+    rig.frame(kind::client::PONG, "");
+    assert!(events(&rig.wait(Duration::from_secs(3))).is_empty(), "it was heard");
+    let commands = rig.wait(Duration::from_secs(2));
+    assert!(matches!(events(&commands)[..], [Event::Disconnected { .. }]), "{commands:?}");
 }
 
 #[test]

@@ -63,14 +63,10 @@ struct Online {
     since: Instant,
     /// When the gateway was last heard.
     heard: Instant,
-    ping_at: Instant,
+    /// When the last PING went out.
+    pinged: Instant,
+    /// How often one does while no game is played.
     ping_interval: Duration,
-}
-
-impl Online {
-    fn silent_at(&self) -> Instant {
-        self.heard + 2 * self.ping_interval
-    }
 }
 
 /// The whole client, without its IO.
@@ -140,7 +136,10 @@ impl Machine {
         let phase = match self.phase {
             Phase::Waiting { until } => until.min(self.give_up_at()),
             Phase::Dialling { deadline } | Phase::LoggingIn { deadline } => deadline.min(self.give_up_at()),
-            Phase::Online(online) => online.ping_at.min(online.silent_at()),
+            Phase::Online(online) => {
+                let interval = self.ping_interval(&online);
+                (online.pinged + interval).min(online.heard + 2 * interval)
+            }
             Phase::Ended => return None,
         };
         let lobby = if self.is_online() { self.room_check.deadline() } else { None };
@@ -203,16 +202,26 @@ impl Machine {
         }
     }
 
+    /// Who plays wants to know soon that the gateway hangs; who does not can wait.
+    fn ping_interval(&self, online: &Online) -> Duration {
+        if self.play.game().is_some() {
+            online.ping_interval.min(self.config.playing_ping_interval.max(PING_INTERVAL_BOUNDS[0]))
+        } else {
+            online.ping_interval
+        }
+    }
+
     fn online_timer(&mut self, now: Instant, mut online: Online, out: &mut Vec<Command>) {
-        if let Some(late) = now.checked_duration_since(online.silent_at()) {
-            if late <= online.ping_interval / 2 {
+        let interval = self.ping_interval(&online);
+        if let Some(late) = now.checked_duration_since(online.heard + 2 * interval) {
+            if late <= interval / 2 {
                 return self.lost(now, Disconnect::Silent(now - online.heard), out);
             }
             // This program itself was held up, and what the gateway sent may wait unread: one more interval.
-            online.heard = now - online.ping_interval;
+            online.heard = now - interval;
         }
-        if online.ping_at <= now {
-            online.ping_at = now + online.ping_interval;
+        if online.pinged + interval <= now {
+            online.pinged = now;
             out.push(Command::Frame(kind::client::PING, Bytes::new()));
         }
         self.phase = Phase::Online(online);
@@ -356,7 +365,7 @@ impl Machine {
         let asked = Duration::from_millis(welcome.ping_interval_ms.into()).clamp(shortest, longest);
         let asked = if welcome.ping_interval_ms == 0 { longest } else { asked };
         let ping_interval = asked.min(self.config.ping_interval.max(shortest));
-        let online = Online { since: now, heard: now, ping_at: now + ping_interval, ping_interval };
+        let online = Online { since: now, heard: now, pinged: now, ping_interval };
         self.phase = Phase::Online(online);
         self.identity = Some(identity.clone());
         out.push(Command::Identify(identity));

@@ -28,6 +28,25 @@ async fn a_player_goes_on_through_another_gateway_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_hangs_costs_its_players_seconds_and_its_servers_nothing() {
+    let redis = RedisServer::start();
+    let (first, second) = (start("gateway", &redis), start("gateway", &redis));
+    let _others = [start("lobby", &redis), start("game", &redis)];
+    let mut player = Player::join("Ann", &[&first, &second]).await;
+    play_echo(&mut player).await;
+    first.program.signal("STOP");
+    player.next("the move", |event| matches!(event, Event::Connected { resumed: true, .. }).then_some(())).await;
+    player.echo("from the other gateway").await;
+
+    // It comes back to a world that has moved on, and is as good as any.
+    first.program.signal("CONT");
+    let mut other = Player::join("Bob", &[&first]).await;
+    play_echo(&mut other).await;
+    other.echo("hello").await;
+    player.echo("still here").await;
+}
+
+#[tokio::test]
 async fn rooms_live_on_when_their_lobby_server_is_killed() {
     let redis = RedisServer::start();
     let gateway = start("gateway", &redis);
