@@ -1,7 +1,9 @@
-//! What a large cluster costs Redis, and how long it takes to come back to one that lost everything. They measure the
-//! machine that they run on, so they run only when asked for:
-//! `cargo test --release -p pintail-store --test load -- --ignored --nocapture --test-threads 1`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Measures what a large cluster costs Redis, and how long it takes to come back to one that lost everything.
+//!
+//! ```text
+//! cargo bench -p pintail-store --bench cluster
+//! ```
+#![allow(clippy::unwrap_used, reason = "a measurement that can't be made fails by panicking")]
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -127,8 +129,18 @@ fn info(server: &RedisServer, section: &str, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in {info}")).trim().parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures the machine"]
+fn main() {
+    // `cargo test` builds benches too and runs them with this; there is nothing to test.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        what_a_large_cluster_costs().await;
+        how_soon_a_large_cluster_is_back_after_redis_lost_everything().await;
+    });
+}
+
 async fn what_a_large_cluster_costs() {
     let server = RedisServer::start();
     let watcher = store(&server);
@@ -148,8 +160,6 @@ async fn what_a_large_cluster_costs() {
     drop(tasks);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures the machine"]
 async fn how_soon_a_large_cluster_is_back_after_redis_lost_everything() {
     let mut server = RedisServer::start();
     let watcher = store(&server);
