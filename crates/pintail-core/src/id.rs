@@ -133,6 +133,10 @@ number! {
     Step(u64)
 }
 number! {
+    /// An entry's place in a game's journal; the first is 1, and 0 means "none yet".
+    EntryNumber(u64)
+}
+number! {
     /// A message's place in one direction of a session stream; the first is 1, and 0 means "none yet".
     Seq(u64)
 }

@@ -25,7 +25,7 @@ pub mod server;
 pub use catalog::{Durability, GameCatalog, GameTypeInfo};
 pub use fault::{Fault, Retry};
 pub use health::{Charge, Health, Verdict};
-pub use id::{Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
+pub use id::{EntryNumber, Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
 pub use name::{GameType, NameError, PlayerName, RoomName};
 pub use outcome::{EndOutcome, EndReason};
 pub use secret::{ClusterSecret, ResumeToken, TokenHash};

@@ -58,6 +58,22 @@ pub const STREAM_UNACKED_BYTES_MAX: usize = 256 * 1024;
 /// How many inputs of one player a game holds for its next step; more are a flood and detach the player.
 pub const PENDING_INPUTS_MAX: usize = 1024;
 
+/// How many bytes one entry of a game's journal may have: everything that a step consumed.
+pub const JOURNAL_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a server must have run a game since it claimed it to prove that the game can be run. A game that kills its
+/// servers does so when it is replayed, or when its players send again what they had sent: within a fraction of it.
+pub const PROVEN_AFTER: Duration = Duration::from_millis(500);
+
+/// How many servers in a row may die soon after they claimed a game; it is given to no other.
+pub const CLAIM_ATTEMPTS_MAX: u32 = 2;
+
+/// How long a journaled game waits in the store for a server that can run it.
+pub const ORPHAN_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How long a game that failed is kept, with its journal.
+pub const FAILED_GAME_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// How long a store call may take before it counts as failed.
 pub const STORE_TIMEOUT: Duration = Duration::from_millis(1000);
 

@@ -5,7 +5,7 @@ use pintail_core::{Durability, Epoch, GameId, GameType, Incarnation, PlayerName,
 pub use pintail_core::{EndOutcome, EndReason};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, SavedSnapshot};
 
 /// A game to be run: everything that its server needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,12 +130,19 @@ pub trait Games: Send + Sync + 'static {
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>>;
 
     /// Puts a running game back into a store that lost it (a Redis that came back empty), if the store knows nothing
-    /// of it and the owner holds its slot; a game that the store knows is left as it is.
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome>;
+    /// of it and the owner holds its slot; a game that the store knows is left as it is. A journaled game comes with a
+    /// snapshot that contains all of it, in the same step: without one it would begin again with its next owner.
+    async fn restore_game(
+        &self,
+        order: &GameOrder,
+        owner: Owner,
+        snapshot: Option<&SavedSnapshot>,
+    ) -> Result<RestoreOutcome>;
 
     /// Ends a game, if it is still this owner's and has not ended: keeps the outcome for [`GAME_RECORD_TTL`](pintail_core::limits::GAME_RECORD_TTL),
     /// counts the game down, lists it as unsettled, and sends its lobby [`Letter::GameOver`](crate::Letter::GameOver).
-    /// Returns whether the game is over with this owner (also if an earlier call did it).
+    /// Its journal goes, unless it ended as [`EndReason::Crashed`]: then record and journal are kept for
+    /// [`Periods::failed_game_ttl`](crate::Periods). Returns whether the game is over with this owner (also if an earlier call did it).
     async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool>;
 
     /// Games that ended at least `min_age_ms` ago and whose rooms nobody has settled yet, oldest first.
@@ -145,7 +152,8 @@ pub trait Games: Send + Sync + 'static {
     async fn settle_game(&self, id: GameId) -> Result<()>;
 
     /// Deals with up to `limit` games and sessions of incarnations that are gone, at most [`SWEEP_MAX`]: ends their
-    /// ephemeral games as [`EndReason::ServerLost`], sets their journaled games aside, and marks their sessions away.
-    /// Returns how many it dealt with. Any server may call it at any time.
+    /// ephemeral games as [`EndReason::ServerLost`], sets their journaled games aside for
+    /// [`Journals::claim_games`](crate::Journals::claim_games), and marks their sessions away. Ends games that were set aside for
+    /// longer than [`Periods::orphan_ttl`](crate::Periods). Returns how many it dealt with. Any server may call it at any time.
     async fn sweep_orphans(&self, limit: u32) -> Result<u32>;
 }

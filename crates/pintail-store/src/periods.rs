@@ -27,6 +27,12 @@ pub struct Periods {
     pub session_ttl: Duration,
     /// How long the outcome of a game can be read after its end.
     pub game_record_ttl: Duration,
+    /// How long a server must have run a game since it claimed it to prove that the game can be run.
+    pub proven_after: Duration,
+    /// How long a journaled game waits for a server that can run it; then it is over.
+    pub orphan_ttl: Duration,
+    /// How long a game that failed is kept, with its journal.
+    pub failed_game_ttl: Duration,
 }
 
 impl Default for Periods {
@@ -42,6 +48,9 @@ impl Default for Periods {
             room_idle_ttl: limits::ROOM_IDLE_TTL,
             session_ttl: limits::SESSION_TTL,
             game_record_ttl: limits::GAME_RECORD_TTL,
+            proven_after: limits::PROVEN_AFTER,
+            orphan_ttl: limits::ORPHAN_TTL,
+            failed_game_ttl: limits::FAILED_GAME_TTL,
         }
     }
 }

@@ -3,6 +3,8 @@
 #[doc(hidden)]
 pub use async_trait::async_trait;
 #[doc(hidden)]
+pub use tokio::sync::watch;
+#[doc(hidden)]
 pub use {pintail_core as core, pintail_store as store};
 
 /// Implements whole traits of the store for a type, by handing every call on to one of its fields, a pointer to a store. A test's store
@@ -17,7 +19,7 @@ pub use {pintail_core as core, pintail_store as store};
 ///     inner: Arc<EmbeddedStore>,
 /// }
 ///
-/// pintail_testkit::hand_on!(Disturbed.inner: Registry, Rooms, Games, Sessions, Mail);
+/// pintail_testkit::hand_on!(Disturbed.inner: Registry, Rooms, Games, Journals, Sessions, Mail, Upkeep);
 ///
 /// let store: &dyn Store = &Disturbed { inner: Arc::new(EmbeddedStore::new()) };
 /// ```
@@ -76,7 +78,8 @@ macro_rules! hand_on_one {
             ) -> Vec<$crate::hand_on::core::GameId>;
             restore_game(
                 order: &$crate::hand_on::store::GameOrder,
-                owner: $crate::hand_on::store::Owner
+                owner: $crate::hand_on::store::Owner,
+                snapshot: Option<&$crate::hand_on::store::SavedSnapshot>
             ) -> $crate::hand_on::store::RestoreOutcome;
             end_game(
                 id: $crate::hand_on::core::GameId,
@@ -87,6 +90,32 @@ macro_rules! hand_on_one {
             settle_game(id: $crate::hand_on::core::GameId) -> ();
             sweep_orphans(limit: u32) -> u32;
         });
+    };
+    (Journals, $store:ident, $inner:ident) => {
+        $crate::hand_on_calls!(Journals, $store, $inner, {
+            write_journals(writes: &[$crate::hand_on::store::JournalWrite]) -> Vec<$crate::hand_on::store::WriteOutcome>;
+            saved_game(id: $crate::hand_on::core::GameId) -> Option<$crate::hand_on::store::SavedGame>;
+            claim_games(claim: &$crate::hand_on::store::Claim) -> $crate::hand_on::store::Claimed;
+            hand_over(
+                id: $crate::hand_on::core::GameId,
+                owner: $crate::hand_on::store::Owner,
+                snapshot: &$crate::hand_on::store::SavedSnapshot,
+                without_server: $crate::hand_on::store::WithoutServer
+            ) -> $crate::hand_on::store::HandOverOutcome;
+            failed_games(limit: u32) -> Vec<$crate::hand_on::store::FailedGame>;
+        });
+    };
+    (Upkeep, $store:ident, $inner:ident) => {
+        #[$crate::hand_on::async_trait]
+        impl $crate::hand_on::store::Upkeep for $store {
+            async fn hazards(&self) -> $crate::hand_on::store::Result<Vec<$crate::hand_on::store::Hazard>> {
+                $crate::hand_on::store::Upkeep::hazards(&*self.$inner).await
+            }
+
+            fn lineage(&self) -> $crate::hand_on::watch::Receiver<$crate::hand_on::store::Lineage> {
+                $crate::hand_on::store::Upkeep::lineage(&*self.$inner)
+            }
+        }
     };
     (Sessions, $store:ident, $inner:ident) => {
         $crate::hand_on_calls!(Sessions, $store, $inner, {

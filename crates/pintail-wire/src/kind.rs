@@ -52,7 +52,7 @@ pub mod link {
     pub const HELLO: u8 = 1;
     /// Gateway: [`Proof`](crate::link::Proof).
     pub const PROOF: u8 = 2;
-    /// Gateway: 8 bytes, sent back in a [`HEARTBEAT_ANSWER`].
+    /// Gateway: see [`heartbeat`](crate::heartbeat); sent back in a [`HEARTBEAT_ANSWER`].
     pub const HEARTBEAT: u8 = 3;
     /// Gateway: empty; it closes the link in order.
     pub const GOODBYE: u8 = 4;
@@ -79,4 +79,6 @@ pub mod link {
     pub const SERVER_GOODBYE: u8 = 132;
     /// Server: one client frame for many sessions, see [`deliver`](crate::deliver).
     pub const DELIVER: u8 = 144;
+    /// Game server: games that it has taken over, see [`games_here`](crate::games_here).
+    pub const GAMES_HERE: u8 = 145;
 }

@@ -6,6 +6,8 @@
 pub mod deliver;
 pub mod frame;
 pub mod game;
+pub mod games_here;
+pub mod heartbeat;
 pub mod kind;
 
 /// The control messages between client and gateway, from `proto/client.proto`.

@@ -48,6 +48,13 @@ impl Rules {
         }
     }
 
+    /// The rules of games that outlive their server: what happens to one is written to a journal in the store before
+    /// anyone is shown what came of it, and another server goes on with it. Otherwise as [`ephemeral`](Self::ephemeral).
+    #[must_use]
+    pub const fn journaled() -> Self {
+        Self { durability: Durability::Journaled, ..Self::ephemeral() }
+    }
+
     /// How many players a game takes.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use pintail_core::{GameId, SessionId};
 use pintail_net::LinkId;
-use pintail_store::{EndOutcome, GameOrder, Owner};
+use pintail_store::{EndOutcome, GameOrder, JournalWrite, Owner, SavedSnapshot, WithoutServer};
 use pintail_wire::client::{GameAttached, GameDetached};
 use pintail_wire::{Message as _, deliver, game, kind};
 
@@ -33,7 +33,32 @@ pub enum Command {
         order: GameOrder,
         /// Who runs it.
         owner: Owner,
+        /// All of it, if it is journaled.
+        snapshot: Option<SavedSnapshot>,
     },
+    /// Write to a game's journal, and answer with [`HostEvent::Written`](super::HostEvent::Written). A game has at most one
+    /// write under way.
+    Write(JournalWrite),
+    /// Claim games that wait for an owner, and answer with [`HostEvent::Claimed`](super::HostEvent::Claimed).
+    Claim {
+        /// How many at most.
+        limit: u32,
+        /// How many of them may be suspects.
+        suspects: u32,
+    },
+    /// Hand a game over to another server, and answer with [`HostEvent::HandedOver`](super::HostEvent::HandedOver).
+    HandOver {
+        /// The game.
+        id: GameId,
+        /// The owner that gives it away.
+        owner: Owner,
+        /// All of it.
+        snapshot: SavedSnapshot,
+        /// What to do if nobody can take it.
+        without_server: WithoutServer,
+    },
+    /// Tell every gateway that these games were taken over and are here.
+    GamesHere(Vec<GameId>),
 }
 
 /// One client frame for sessions of one gateway.

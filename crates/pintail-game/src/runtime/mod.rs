@@ -30,7 +30,7 @@ pub(crate) mod seat;
 pub(crate) mod turn;
 
 pub use effects::{Command, Delivery, Effects, Stats};
-pub use host::{GameHost, HostEvent};
+pub use host::{GameHost, HostEvent, JournalPolicy};
 pub(crate) use turn::{Batch, Emission, Event, Recipients, Turn, Urgency};
 
 use std::ops::Add;

@@ -91,7 +91,7 @@ impl GameLoop {
     /// A loop that has not begun, for the thread that calls this.
     pub(super) fn new(config: &GameConfig, incarnation: Incarnation, neighbours: Neighbours) -> Self {
         Self {
-            host: GameHost::new(config.types.clone(), incarnation, u64::from_be_bytes(random_bytes())),
+            host: GameHost::new(config.types.clone(), incarnation, config.journal, u64::from_be_bytes(random_bytes())),
             incarnation,
             slot: None,
             links: HashMap::new(),
@@ -276,7 +276,10 @@ impl GameLoop {
                 Command::CloseLink(link) => self.close_link(now, link),
                 Command::Load(id) => self.call(StoreCall::Load(id)),
                 Command::End { id, owner, outcome } => self.call(StoreCall::End { id, owner, outcome }),
-                Command::Restore { order, owner } => self.call(StoreCall::Restore { order, owner }),
+                Command::Restore { order, owner, snapshot } => {
+                    self.call(StoreCall::Restore { order, owner, snapshot });
+                }
+                Command::Write(_) | Command::Claim { .. } | Command::HandOver { .. } | Command::GamesHere(_) => {}
             }
         }
         // Closing a link may have led to more commands; they are for the next turn, which comes at once.

@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::runtime::JournalPolicy;
 use crate::types::GameTypes;
 use game_loop::{GameLoop, Links, Mailboxes, Neighbours};
 use metrics::Metrics;
@@ -50,13 +51,15 @@ pub struct GameConfig {
     /// their players hear of the drain: a game that ends in time ends as it always would, and the players of the others are
     /// told why when theirs is ended.
     pub drain_timeout: Duration,
+    /// How journaled games are kept.
+    pub journal: JournalPolicy,
 }
 
 impl GameConfig {
     /// A server for 1000 games that waits 3 seconds for them when it stops.
     #[must_use]
     pub fn new(server: ServerConfig, types: Arc<GameTypes>) -> Self {
-        Self { server, capacity: 1000, types, drain_timeout: Duration::from_secs(3) }
+        Self { server, capacity: 1000, types, drain_timeout: Duration::from_secs(3), journal: JournalPolicy::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pintail_core::{GameId, Incarnation, Slot};
-use pintail_store::{EndOutcome, GameOrder, Owner, SharedStore, StoreError};
+use pintail_store::{EndOutcome, GameOrder, Owner, SavedSnapshot, SharedStore, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -22,7 +22,7 @@ const CALLS_AT_ONCE: usize = 32;
 pub(super) enum StoreCall {
     Load(GameId),
     End { id: GameId, owner: Owner, outcome: EndOutcome },
-    Restore { order: GameOrder, owner: Owner },
+    Restore { order: GameOrder, owner: Owner, snapshot: Option<SavedSnapshot> },
     Scan { slot: Slot, incarnation: Incarnation, asked: Now },
 }
 
@@ -33,9 +33,9 @@ impl StoreCall {
     /// The answer if the call could not even be made.
     pub(super) fn failed(self) -> StoreAnswer {
         Some(match self {
-            Self::Load(id) => HostEvent::Loaded(id, Err(StoreFailed)),
-            Self::End { id, .. } => HostEvent::EndAnswered(id, Err(StoreFailed)),
-            Self::Restore { order, owner } => HostEvent::Restored(order.id, owner, Err(StoreFailed)),
+            Self::Load(id) => HostEvent::Loaded(id, Err(StoreFailed::Away)),
+            Self::End { id, .. } => HostEvent::EndAnswered(id, Err(StoreFailed::Away)),
+            Self::Restore { order, owner, .. } => HostEvent::Restored(order.id, owner, Err(StoreFailed::Away)),
             Self::Scan { .. } => return None,
         })
     }
@@ -43,13 +43,13 @@ impl StoreCall {
     /// Makes the call. The store bounds how long it takes.
     async fn make(self, store: &SharedStore) -> StoreAnswer {
         Some(match self {
-            Self::Load(id) => HostEvent::Loaded(id, store.game(id).await.map_err(|error| failed("load", &error))),
+            Self::Load(id) => HostEvent::Loaded(id, store.saved_game(id).await.map_err(|error| failed("load", &error))),
             Self::End { id, owner, outcome } => {
                 let answer = store.end_game(id, owner, &outcome).await;
                 HostEvent::EndAnswered(id, answer.map_err(|error| failed("end", &error)))
             }
-            Self::Restore { order, owner } => {
-                let answer = store.restore_game(&order, owner).await;
+            Self::Restore { order, owner, snapshot } => {
+                let answer = store.restore_game(&order, owner, snapshot.as_ref()).await;
                 HostEvent::Restored(order.id, owner, answer.map_err(|error| failed("restore", &error)))
             }
             Self::Scan { slot, incarnation, asked } => match store.hosted(slot, incarnation).await {
@@ -65,7 +65,7 @@ impl StoreCall {
 
 fn failed(what: &str, error: &StoreError) -> StoreFailed {
     warn!(%error, "could not {what} a game in the store; trying again");
-    StoreFailed
+    StoreFailed::Away
 }
 
 /// Makes calls until there is nobody left to make them for.

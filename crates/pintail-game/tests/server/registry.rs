@@ -9,7 +9,7 @@ use pintail_echo::Echo;
 use pintail_game::GameTypes;
 use pintail_store::{
     Announcement, Charge, EmbeddedStore, EndReason, GameOrder, GameRecord, Games, Owner, Periods, PlaceOutcome,
-    RedisOptions, RedisStore, Registry, RestoreOutcome, Result, SharedStore, Verdict,
+    RedisOptions, RedisStore, Registry, RestoreOutcome, Result, SavedSnapshot, SharedStore, Verdict,
 };
 use pintail_testkit::RedisServer;
 use pintail_wire::Message as _;
@@ -34,8 +34,13 @@ impl Games for Unswept {
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>> {
         self.inner.hosted(slot, incarnation).await
     }
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
-        self.inner.restore_game(order, owner).await
+    async fn restore_game(
+        &self,
+        order: &GameOrder,
+        owner: Owner,
+        snapshot: Option<&SavedSnapshot>,
+    ) -> Result<RestoreOutcome> {
+        self.inner.restore_game(order, owner, snapshot).await
     }
     async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool> {
         self.inner.end_game(id, owner, outcome).await
@@ -51,7 +56,7 @@ impl Games for Unswept {
     }
 }
 
-pintail_testkit::hand_on!(Unswept.inner: Registry, Rooms, Sessions, Mail);
+pintail_testkit::hand_on!(Unswept.inner: Registry, Rooms, Journals, Sessions, Mail, Upkeep);
 
 /// A server with a game that Ann plays.
 struct Played {

@@ -118,4 +118,4 @@ impl Sessions for TroubledStore {
     }
 }
 
-pintail_testkit::hand_on!(TroubledStore.inner: Rooms, Games, Mail);
+pintail_testkit::hand_on!(TroubledStore.inner: Rooms, Games, Journals, Mail, Upkeep);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use pintail_core::{EndOutcome, GameId, Incarnation, RoomId, SessionId, Slot};
 use pintail_store::{
     CommitOutcome, EmbeddedStore, GameOrder, GameRecord, Games, Owner, PlaceOutcome, RestoreOutcome, Result,
-    RoomChange, RoomDocument, RoomPage, Rooms, StoreError,
+    RoomChange, RoomDocument, RoomPage, Rooms, SavedSnapshot, StoreError,
 };
 
 /// How long a slow change takes.
@@ -119,8 +119,13 @@ impl Games for FaultyStore {
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>> {
         self.inner.hosted(slot, incarnation).await
     }
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
-        self.inner.restore_game(order, owner).await
+    async fn restore_game(
+        &self,
+        order: &GameOrder,
+        owner: Owner,
+        snapshot: Option<&SavedSnapshot>,
+    ) -> Result<RestoreOutcome> {
+        self.inner.restore_game(order, owner, snapshot).await
     }
     async fn end_game(&self, id: GameId, owner: Owner, outcome: &EndOutcome) -> Result<bool> {
         self.inner.end_game(id, owner, outcome).await
@@ -136,4 +141,4 @@ impl Games for FaultyStore {
     }
 }
 
-pintail_testkit::hand_on!(FaultyStore.inner: Registry, Sessions, Mail);
+pintail_testkit::hand_on!(FaultyStore.inner: Registry, Journals, Sessions, Mail, Upkeep);

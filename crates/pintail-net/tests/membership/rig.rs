@@ -122,7 +122,7 @@ impl Mail for FaultyStore {
     }
 }
 
-pintail_testkit::hand_on!(FaultyStore.inner: Rooms, Games, Sessions);
+pintail_testkit::hand_on!(FaultyStore.inner: Rooms, Games, Journals, Sessions, Upkeep);
 
 /// What a server is about to say of itself.
 #[derive(Clone)]

@@ -11,7 +11,9 @@ use super::expiring::Expiring;
 use super::timeline::Timeline;
 use super::{EmbeddedStore, State};
 use crate::games::{SWEEP_MAX, server_lost};
-use crate::{EndOutcome, GameOrder, GameRecord, Games, Letter, Owner, PlaceOutcome, RestoreOutcome, Result};
+use crate::{
+    EndOutcome, GameOrder, GameRecord, Games, Letter, Owner, PlaceOutcome, RestoreOutcome, Result, SavedSnapshot,
+};
 
 /// Game records and who has which.
 #[derive(Debug, Default)]
@@ -166,7 +168,12 @@ impl Games for EmbeddedStore {
         Ok(self.run(|state, _| state.games.hosted_some((slot, incarnation), usize::MAX)))
     }
 
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
+    async fn restore_game(
+        &self,
+        order: &GameOrder,
+        owner: Owner,
+        _snapshot: Option<&SavedSnapshot>,
+    ) -> Result<RestoreOutcome> {
         Ok(self.run(|state, now| state.restore_game(order, owner, now)))
     }
 

@@ -15,12 +15,14 @@
 
 mod expiring;
 mod games;
+mod journal;
 mod mail;
 mod registry;
 mod rooms;
 mod server;
 mod sessions;
 mod timeline;
+mod upkeep;
 mod watch;
 
 use std::collections::BTreeSet;

@@ -6,7 +6,9 @@ use redis::ScriptInvocation;
 
 use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
 use crate::games::{SWEEP_MAX, server_lost};
-use crate::{EndOutcome, GameOrder, GameRecord, Games, Owner, PlaceOutcome, RestoreOutcome, Result, StoreError};
+use crate::{
+    EndOutcome, GameOrder, GameRecord, Games, Owner, PlaceOutcome, RestoreOutcome, Result, SavedSnapshot, StoreError,
+};
 
 impl RedisStore {
     /// What has been in a sorted set by time for at least `min_age_ms`.
@@ -89,7 +91,12 @@ impl Games for RedisStore {
         games.iter().map(|game| parse(&key, "member", game)).collect()
     }
 
-    async fn restore_game(&self, order: &GameOrder, owner: Owner) -> Result<RestoreOutcome> {
+    async fn restore_game(
+        &self,
+        order: &GameOrder,
+        owner: Owner,
+        _snapshot: Option<&SavedSnapshot>,
+    ) -> Result<RestoreOutcome> {
         let key = self.keys.game(order.id);
         let mut call = self.script(&self.scripts.restore_game, &key);
         call.arg(order.id.to_string()).arg(owner.slot.to_string());

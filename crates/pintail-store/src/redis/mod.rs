@@ -64,6 +64,7 @@
 mod connection;
 mod dial;
 mod games;
+mod journal;
 mod keys;
 mod mail;
 mod options;
@@ -75,6 +76,7 @@ mod sentinel;
 mod sessions;
 mod subscription;
 mod tls;
+mod upkeep;
 mod url;
 
 use std::sync::atomic::AtomicU32;

@@ -164,14 +164,18 @@ async fn a_running_game_is_put_back_into_a_store_that_lost_it(fixture: &Fixture)
     let store = fixture.store(LONG);
     let server = Server::game(&*store, 1, 1).await;
     let owner = Owner { slot: server.slot, incarnation: server.incarnation(), epoch: Epoch(7) };
-    assert_eq!(store.restore_game(&order(1), owner).await.unwrap(), RestoreOutcome::Restored);
-    assert_eq!(store.restore_game(&order(1), owner).await.unwrap(), RestoreOutcome::Restored, "again is the same");
+    assert_eq!(store.restore_game(&order(1), owner, None).await.unwrap(), RestoreOutcome::Restored);
+    assert_eq!(
+        store.restore_game(&order(1), owner, None).await.unwrap(),
+        RestoreOutcome::Restored,
+        "again is the same"
+    );
     assert_eq!(store.game(order(1).id).await.unwrap(), Some(GameRecord { order: order(1), owner, outcome: None }));
     assert_eq!(game_counts(&*store).await, [1]);
     assert_eq!(placed(&*store, &order(1)).await, owner);
     assert_eq!(store.place(&order(2)).await.unwrap(), pintail_store::PlaceOutcome::NoServer, "it is full");
     assert!(store.end_game(order(1).id, owner, &finished()).await.unwrap());
-    assert_eq!(store.restore_game(&order(1), owner).await.unwrap(), RestoreOutcome::Taken, "it is over");
+    assert_eq!(store.restore_game(&order(1), owner, None).await.unwrap(), RestoreOutcome::Taken, "it is over");
 }
 
 async fn a_game_is_not_put_back_by_whoever_does_not_own_it(fixture: &Fixture) {
@@ -179,9 +183,9 @@ async fn a_game_is_not_put_back_by_whoever_does_not_own_it(fixture: &Fixture) {
     let server = Server::game(&*store, 1, 10).await;
     let owner = placed(&*store, &order(1)).await;
     let later = Owner { epoch: Epoch(2), ..owner };
-    assert_eq!(store.restore_game(&order(1), later).await.unwrap(), RestoreOutcome::Taken);
+    assert_eq!(store.restore_game(&order(1), later, None).await.unwrap(), RestoreOutcome::Taken);
     assert_eq!(store.game(order(1).id).await.unwrap().unwrap().owner, owner);
     let stranger = Owner { slot: server.slot, incarnation: Incarnation::random(), epoch: Epoch(1) };
-    assert_eq!(store.restore_game(&order(2), stranger).await.unwrap(), RestoreOutcome::Unregistered);
+    assert_eq!(store.restore_game(&order(2), stranger, None).await.unwrap(), RestoreOutcome::Unregistered);
     assert_eq!(store.game(order(2).id).await.unwrap(), None);
 }

@@ -62,7 +62,7 @@ async fn a_redis_that_came_back_empty_serves_again_by_itself() {
     assert_eq!(host.beat(&store, Status::Smooth).await, HeartbeatOutcome::Lost);
     let again = Server::register(&store, host.announcement.clone()).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOn(again.slot), "the subscription is back");
-    assert_eq!(store.restore_game(&order(1), owner).await.unwrap(), RestoreOutcome::Restored);
+    assert_eq!(store.restore_game(&order(1), owner, None).await.unwrap(), RestoreOutcome::Restored);
     assert_eq!(again.beat(&store, Status::Smooth).await, renewed(1));
 }
 

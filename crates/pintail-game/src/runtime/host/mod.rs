@@ -6,11 +6,12 @@ mod turns;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pintail_core::limits::ROOM_PLAYERS_MAX;
-use pintail_core::{GameId, Incarnation, SessionId, Slot};
+use pintail_core::{EntryNumber, GameId, Incarnation, SessionId, Slot};
 use pintail_net::LinkId;
-use pintail_store::{GameOrder, GameRecord, Owner, RestoreOutcome};
+use pintail_store::{Claimed, GameOrder, GameRecord, HandOverOutcome, Owner, RestoreOutcome, SavedGame, WriteOutcome};
 use pintail_wire::Frame;
 use pintail_wire::client::{GameDetachReason, GameDetached};
 use pintail_wire::link::Attach;
@@ -26,9 +27,14 @@ use super::{Budget, Now};
 use crate::limits::LOADS_MAX;
 use crate::types::GameTypes;
 
-/// The store could not be asked, or did not answer in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreFailed;
+/// Why there is no answer of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreFailed {
+    /// It could not be asked, or did not answer in time: ask again.
+    Away,
+    /// What it holds of the game can't be used; the sentence says why. Asking again won't help.
+    Damaged(String),
+}
 
 /// What a store call came to.
 pub type Answer<T> = Result<T, StoreFailed>;
@@ -54,13 +60,67 @@ pub enum HostEvent {
         asked: Now,
     },
     /// Answers [`Command::Load`].
-    Loaded(GameId, Answer<Option<GameRecord>>),
+    Loaded(GameId, Answer<Option<SavedGame>>),
     /// Answers [`Command::End`]: whether the game is over with this owner.
     EndAnswered(GameId, Answer<bool>),
     /// Answers [`Command::Restore`].
     Restored(GameId, Owner, Answer<RestoreOutcome>),
-    /// Ends every game: the server stops.
+    /// Answers [`Command::Write`]: what became of the write whose last entry has this number.
+    Written(GameId, EntryNumber, Answer<WriteOutcome>),
+    /// Answers [`Command::Claim`].
+    Claimed(Answer<Claimed>),
+    /// Answers [`Command::HandOver`].
+    HandedOver(GameId, Answer<HandOverOutcome>),
+    /// Games may wait for an owner: a server is gone, or it is time to look.
+    LookForOrphans,
+    /// The server holds its lease for certain until this time.
+    Lease(Now),
+    /// The store may have lost what it acknowledged: every journaled game is written anew.
+    StoreDoubted,
+    /// Journaled games are to be handed over to other servers, the others to go on until they end: the server drains.
+    Drain,
+    /// Ends every game that is not journaled, and sets those aside that are: the server stops.
     Stop,
+}
+
+/// How a host keeps its journaled games.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalPolicy {
+    /// A snapshot is taken after so many entries,
+    pub snapshot_entries: u64,
+    /// or so many bytes of entries,
+    pub snapshot_bytes: usize,
+    /// or so many steps, whichever is first.
+    pub snapshot_steps: u64,
+    /// How far a game of fixed steps may be shown beyond its last committed entry. After a takeover its players wait for
+    /// so long at most until their inputs count again; a game without inputs writes an entry about twice in it.
+    pub horizon: Duration,
+    /// How long output is held while the store can't be reached; then games go on without protection.
+    pub hold_max: Duration,
+    /// How long the players of a game that was taken over are waited for before it goes on.
+    pub settle_max: Duration,
+    /// When a game that was taken over is written anew, which proves that it can be run.
+    pub proven_after: Duration,
+    /// How many games a server claims at once.
+    pub claim_batch: u32,
+    /// How many games are handed over at once.
+    pub hand_over_batch: usize,
+}
+
+impl Default for JournalPolicy {
+    fn default() -> Self {
+        Self {
+            snapshot_entries: 256,
+            snapshot_bytes: 64 * 1024,
+            snapshot_steps: 1024,
+            horizon: Duration::from_millis(500),
+            hold_max: Duration::from_secs(2),
+            settle_max: Duration::from_millis(300),
+            proven_after: pintail_core::limits::PROVEN_AFTER,
+            claim_batch: 32,
+            hand_over_batch: 32,
+        }
+    }
 }
 
 /// The games of one server, as a state machine: [`handle`](Self::handle) takes what happens, and
@@ -68,6 +128,7 @@ pub enum HostEvent {
 #[derive(Debug)]
 pub struct GameHost {
     types: Arc<GameTypes>,
+    policy: JournalPolicy,
     incarnation: Incarnation,
     /// Where the server is registered; None before it first is.
     slot: Option<Slot>,
@@ -86,9 +147,10 @@ pub struct GameHost {
 impl GameHost {
     /// A host without games. `seed` decides how long it waits before it tells the store again, and nothing else.
     #[must_use]
-    pub fn new(types: Arc<GameTypes>, incarnation: Incarnation, seed: u64) -> Self {
+    pub fn new(types: Arc<GameTypes>, incarnation: Incarnation, policy: JournalPolicy, seed: u64) -> Self {
         Self {
             types,
+            policy,
             incarnation,
             slot: None,
             games: HashMap::new(),
@@ -126,6 +188,13 @@ impl GameHost {
             }
             HostEvent::Restored(id, owner, answer) => self.restored(id, owner, answer, fx),
             HostEvent::Stop => self.stop(now, fx),
+            HostEvent::Written(..)
+            | HostEvent::Claimed(_)
+            | HostEvent::HandedOver(..)
+            | HostEvent::LookForOrphans
+            | HostEvent::Lease(_)
+            | HostEvent::StoreDoubted
+            | HostEvent::Drain => {}
         }
     }
 
@@ -178,6 +247,18 @@ impl GameHost {
         self.games.values().all(RunningGame::is_flushed)
     }
 
+    /// How long the oldest write to a journal has been under way; `None` if none is.
+    #[must_use]
+    pub fn commit_lag(&self, _now: Now) -> Option<Duration> {
+        None
+    }
+
+    /// How many journaled games go on without protection, because the store can't be reached.
+    #[must_use]
+    pub fn unprotected_games(&self) -> usize {
+        0
+    }
+
     /// How many players are attached.
     #[must_use]
     pub fn attached_players(&self) -> usize {
@@ -217,10 +298,10 @@ impl GameHost {
         }
     }
 
-    fn loaded(&mut self, now: Now, id: GameId, answer: Answer<Option<GameRecord>>, fx: &mut Effects) {
+    fn loaded(&mut self, now: Now, id: GameId, answer: Answer<Option<SavedGame>>, fx: &mut Effects) {
         let Some(Load { parked, left }) = self.loads.remove(&id) else { return };
-        let refusal = match answer {
-            Err(StoreFailed) => Some((GameDetachReason::ServerUnreachable, "the store can't be reached", true)),
+        let refusal = match answer.map(|saved| saved.map(|saved| saved.record)) {
+            Err(_) => Some((GameDetachReason::ServerUnreachable, "the store can't be reached", true)),
             Ok(None) => Some((GameDetachReason::NoSuchGame, "there is no such game", false)),
             Ok(Some(GameRecord { outcome: Some(_), .. })) => {
                 Some((GameDetachReason::NoSuchGame, "the game is over", false))
@@ -278,7 +359,7 @@ impl GameHost {
             // A game that began after the question can't be in the answer.
             if game.is_live() && game.created < asked && !hosted.contains(id) {
                 let owner = Owner { slot, ..game.owner };
-                fx.push(Command::Restore { order: game.order().clone(), owner });
+                fx.push(Command::Restore { order: game.order().clone(), owner, snapshot: None });
             }
         }
     }
@@ -294,7 +375,7 @@ impl GameHost {
             }
             // The store lost this server too, which its membership is about to mend. The next scan asks again.
             Ok(RestoreOutcome::Unregistered) => {}
-            Err(StoreFailed) => debug!(game = %id, "the game could not be put back into the store"),
+            Err(_) => debug!(game = %id, "the game could not be put back into the store"),
         }
     }
 

@@ -17,7 +17,7 @@ use pintail_core::{
 };
 use pintail_engine::stream::{Incoming, Outgoing};
 use pintail_net::LinkId;
-use pintail_store::{EndOutcome, EndReason, GameOrder, GameRecord, OrderedPlayer, Owner};
+use pintail_store::{EndOutcome, EndReason, GameOrder, GameRecord, OrderedPlayer, Owner, SavedGame, SavedJournal};
 use pintail_wire::client::{GameDetachReason, GameEndReason};
 use pintail_wire::deliver::Deliver;
 use pintail_wire::link::{Attach, Detach};
@@ -60,7 +60,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let types = GameTypes::new().with::<Probe>().with::<Metronome>();
-        let mut host = GameHost::new(Arc::new(types), INCARNATION, 5);
+        let mut host = GameHost::new(Arc::new(types), INCARNATION, super::JournalPolicy::default(), 5);
         let mut fx = Effects::default();
         host.handle(Now::default(), HostEvent::Joined(SLOT), &mut fx);
         Self {
@@ -151,13 +151,17 @@ impl World {
                 }
             }
             Command::Load(id) => {
-                let answer = if self.store_is_away { Err(StoreFailed) } else { Ok(self.records.get(&id).cloned()) };
+                let answer = if self.store_is_away {
+                    Err(StoreFailed::Away)
+                } else {
+                    Ok(self.records.get(&id).cloned().map(unwritten))
+                };
                 self.hold(HostEvent::Loaded(id, answer));
             }
             Command::End { id, owner, outcome } => {
                 assert_eq!(owner.incarnation, INCARNATION);
                 let answer = if self.store_is_away {
-                    Err(StoreFailed)
+                    Err(StoreFailed::Away)
                 } else {
                     self.ends.push((id, outcome.clone()));
                     Ok(self.records.get_mut(&id).map(|record| record.outcome = Some(outcome)).is_some())
@@ -296,4 +300,9 @@ fn ms(millis: u64) -> Duration {
 
 fn message(text: &str) -> Seen {
     Seen::Message(text.to_owned())
+}
+
+/// A game of which nothing was kept yet.
+fn unwritten(record: GameRecord) -> SavedGame {
+    SavedGame { record, attempts: 0, journal: SavedJournal::default() }
 }

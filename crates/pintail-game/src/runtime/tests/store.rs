@@ -99,10 +99,10 @@ fn games_that_the_store_lost_are_put_back() {
     let new_slot = Slot::new(Kind::Game, 4);
     world.event(HostEvent::Joined(new_slot));
     world.event(HostEvent::Hosted { games: vec![], asked });
-    let [Command::Restore { order, owner }] = &world.others[..] else { panic!("{:?}", world.others) };
+    let [Command::Restore { order, owner, .. }] = &world.others[..] else { panic!("{:?}", world.others) };
     assert_eq!((order.id, owner.slot, owner.incarnation), (GAME, new_slot, INCARNATION));
     let owner = *owner;
-    world.event(HostEvent::Restored(GAME, owner, Err(StoreFailed)));
+    world.event(HostEvent::Restored(GAME, owner, Err(StoreFailed::Away)));
     world.event(HostEvent::Restored(GAME, owner, Ok(RestoreOutcome::Unregistered)));
     world.event(HostEvent::Restored(GAME, owner, Ok(RestoreOutcome::Restored)));
     assert_eq!(world.host.live_games(), 1);
