@@ -34,6 +34,9 @@ pub(crate) const LONG: Periods = Periods {
     room_idle_ttl: Duration::from_secs(600),
     session_ttl: Duration::from_secs(600),
     game_record_ttl: Duration::from_secs(600),
+    proven_after: Duration::from_millis(500),
+    orphan_ttl: Duration::from_secs(600),
+    failed_game_ttl: Duration::from_secs(600),
 };
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
