@@ -86,6 +86,10 @@ pub const LEASE_RENEWAL: Duration = Duration::from_millis(500);
 /// How often a link says that it is alive.
 pub const LINK_HEARTBEAT: Duration = Duration::from_millis(250);
 
+/// How long a client's attach waits at the gateway for the game's server: longer than a takeover takes, and short enough
+/// for a player to be told that it takes long.
+pub const ATTACH_WAIT: Duration = Duration::from_secs(5);
+
 /// How long a server's link may be silent before a gateway suspects the server: three heartbeats.
 pub const SUSPECT_AFTER: Duration = Duration::from_millis(750);
 

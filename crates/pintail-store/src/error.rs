@@ -14,6 +14,17 @@ pub enum StoreError {
     /// No answer in time. The change may have happened or not: repeat the call as it was.
     #[error("the store did not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// The change was made, but too few replicas had it in time: a failover could undo it. Repeat the call as it was.
+    #[error(
+        "the store made the change, but {have} of {wanted} replicas have it: check that its replicas run and keep up, or \
+         wait for fewer (--redis-wait-replicas)"
+    )]
+    NotReplicated {
+        /// How many replicas said in time that they have it.
+        have: u32,
+        /// How many must have it.
+        wanted: u32,
+    },
     /// This many calls are unanswered already, so this one was not sent.
     #[error("the store is too slow for this load, or stuck: {0} calls are unanswered")]
     Overloaded(usize),
@@ -35,7 +46,11 @@ impl StoreError {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Unavailable(_) | Self::Timeout(_) | Self::Overloaded(_) | Self::Corrupt { .. } => Fault::Store,
+            Self::Unavailable(_)
+            | Self::Timeout(_)
+            | Self::NotReplicated { .. }
+            | Self::Overloaded(_)
+            | Self::Corrupt { .. } => Fault::Store,
             Self::Refused(_) => Fault::Internal,
         }
     }
@@ -44,7 +59,7 @@ impl StoreError {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Unavailable(_) | Self::Timeout(_) | Self::Overloaded(_) => Retry::Later,
+            Self::Unavailable(_) | Self::Timeout(_) | Self::NotReplicated { .. } | Self::Overloaded(_) => Retry::Later,
             Self::Corrupt { .. } | Self::Refused(_) => Retry::Never,
         }
     }

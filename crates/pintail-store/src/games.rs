@@ -5,6 +5,8 @@ use pintail_core::{Durability, Epoch, GameId, GameType, Incarnation, PlayerName,
 pub use pintail_core::{EndOutcome, EndReason};
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use crate::WriteContent;
 use crate::{Result, SavedSnapshot};
 
 /// A game to be run: everything that its server needs to know.
@@ -78,6 +80,19 @@ pub(crate) fn server_lost() -> EndOutcome {
     }
 }
 
+/// What is said of a journaled game that no server has taken over.
+pub(crate) fn unclaimed() -> EndOutcome {
+    EndOutcome {
+        reason: EndReason::ServerLost,
+        result: String::new(),
+        message: "the game's server was lost, and no other could take the game over in time".to_owned(),
+    }
+}
+
+/// The most games that failed and are kept: the newest. A type of game that fails whenever it is started must not fill the
+/// store with journals.
+pub(crate) const FAILED_GAMES_MAX: usize = 1000;
+
 /// A game as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GameRecord {
@@ -131,7 +146,8 @@ pub trait Games: Send + Sync + 'static {
 
     /// Puts a running game back into a store that lost it (a Redis that came back empty), if the store knows nothing
     /// of it and the owner holds its slot; a game that the store knows is left as it is. A journaled game comes with a
-    /// snapshot that contains all of it, in the same step: without one it would begin again with its next owner.
+    /// snapshot that contains all of it, in the same step: without one it would begin again with its next owner. To a game
+    /// that the store knows with this token or an older epoch, the snapshot is [written](WriteContent::Snapshot).
     async fn restore_game(
         &self,
         order: &GameOrder,
@@ -139,7 +155,7 @@ pub trait Games: Send + Sync + 'static {
         snapshot: Option<&SavedSnapshot>,
     ) -> Result<RestoreOutcome>;
 
-    /// Ends a game, if it is still this owner's and has not ended: keeps the outcome for [`GAME_RECORD_TTL`](pintail_core::limits::GAME_RECORD_TTL),
+    /// Ends a game, if it is still this owner's (or the store has lost the claim by which it is) and has not ended: keeps the outcome for [`GAME_RECORD_TTL`](pintail_core::limits::GAME_RECORD_TTL),
     /// counts the game down, lists it as unsettled, and sends its lobby [`Letter::GameOver`](crate::Letter::GameOver).
     /// Its journal goes, unless it ended as [`EndReason::Crashed`]: then record and journal are kept for
     /// [`Periods::failed_game_ttl`](crate::Periods). Returns whether the game is over with this owner (also if an earlier call did it).

@@ -6,10 +6,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pintail_core::limits::CLAIM_ATTEMPTS_MAX;
 use pintail_core::{EntryNumber, GameId, Incarnation, Slot};
 
 use crate::games::{GameRecord, Owner};
-use crate::{EndOutcome, Result};
+use crate::{EndOutcome, EndReason, Result};
 
 /// Everything that a game is, up to one of its journal's entries. Its content is the game server's affair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +122,9 @@ pub struct Claim {
 pub const CLAIM_MAX: u32 = 64;
 
 /// A game that was claimed. What is kept of it is asked for with [`Journals::saved_game`].
+///
+/// A store that has forgotten a claim may give a game to a server that runs it still, with the same epoch: whatever the
+/// server has of the game from then counts no more, for the store's is what others have gone on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimedGame {
     /// The game.
@@ -131,12 +135,25 @@ pub struct ClaimedGame {
     pub attempts: u32,
 }
 
+/// What is said of a game that nobody tries to run again.
+pub(crate) fn poisoned() -> EndOutcome {
+    EndOutcome {
+        reason: EndReason::Crashed,
+        result: String::new(),
+        message: format!(
+            "{CLAIM_ATTEMPTS_MAX} servers in a row were lost right after they had taken this game over, so it was ended; \
+             it is kept for whoever looks into it"
+        ),
+    }
+}
+
 /// What a claim came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claimed {
     /// The games that are the claimer's now.
     pub games: Vec<ClaimedGame>,
-    /// How many more wait that the claimer could run.
+    /// About how many more it could be given with the same claim; 0 if it is full. Games that it may not be given (suspects
+    /// beyond those it asked for, formats that it can't read) don't count.
     pub waiting: u32,
 }
 
@@ -156,7 +173,8 @@ pub enum HandOverOutcome {
     To(Owner),
     /// It waits in the store, by this call or an earlier one.
     SetAside,
-    /// No other server can take it. Nothing was changed.
+    /// No other server can take it, or entries were committed that the snapshot does not contain, as it is a late repeat.
+    /// Nothing was changed.
     NoServer,
     /// The game is another owner's, or is over. Nothing was changed.
     Fenced,
@@ -183,6 +201,10 @@ pub trait Journals: Send + Sync + 'static {
     ///
     /// A write of an owner that claimed its game at least [`PROVEN_AFTER`](pintail_core::limits::PROVEN_AFTER) ago proves that the game
     /// can be run, and clears its attempts.
+    ///
+    /// A game that was set aside because its owner was taken for dead is its owner's again with the next write, if the owner
+    /// holds its lease and nobody has claimed the game. Without a lease it goes on waiting, and who claims it finds what was
+    /// written.
     async fn write_journals(&self, writes: &[JournalWrite]) -> Result<Vec<WriteOutcome>>;
 
     /// A game with what is kept of it, as of one moment.
@@ -195,11 +217,14 @@ pub trait Journals: Send + Sync + 'static {
     /// does not drain and has free places: at most its share among the servers that could take them. The longest waiting
     /// come first. A claimed game has the next epoch and one more attempt.
     ///
+    /// A server that is congested, accused or on probation is given games only if no other server could take them.
+    ///
     /// A game on its third attempt is not given to anyone: it is ended as [`EndReason::Crashed`](crate::EndReason::Crashed) and kept.
     async fn claim_games(&self, claim: &Claim) -> Result<Claimed>;
 
     /// Hands a game over to the server with the fewest games by share of its capacity, other than the owner's, with a
-    /// snapshot that contains all of it. It counts as no attempt.
+    /// snapshot that contains all of it. It counts as no attempt. A server that said with its last claim that it can't read
+    /// the snapshot's format is passed over. A game that is set aside has the next epoch, too: nobody writes to it.
     async fn hand_over(
         &self,
         id: GameId,

@@ -30,7 +30,7 @@ pub mod upkeep;
 
 use std::sync::Arc;
 
-pub use embedded::EmbeddedStore;
+pub use embedded::{Checkpoint, EmbeddedStore};
 pub use error::StoreError;
 pub use games::{
     EndOutcome, EndReason, GameOrder, GameRecord, Games, OrderedPlayer, Owner, PlaceOutcome, RestoreOutcome,
@@ -42,7 +42,7 @@ pub use journal::{
 pub use mail::{Letter, Mail, Notice, Subscription};
 pub use periods::Periods;
 pub use pintail_core::{Charge, Verdict};
-pub use redis::{BadRedisTls, BadRedisUrl, RedisOptions, RedisStore};
+pub use redis::{BadRedisTls, BadRedisUrl, RedisOptions, RedisStore, WaitReplicas};
 pub use registry::{
     Announcement, BrokenEntry, DrainRequest, Heartbeat, HeartbeatOutcome, Registration, Registry, ScanEntry,
     ServerRecord, SlotOrigin,

@@ -37,6 +37,7 @@ mod proxy;
 mod redis;
 
 pub use namespaces::{Host, Namespaces, Unsupported};
+pub use ports::free_port;
 pub use program::{Program, ProgramBuilder};
 pub use proxy::{Direction, Fault, FaultProxy, Traffic};
 pub use redis::{

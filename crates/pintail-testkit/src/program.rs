@@ -1,7 +1,9 @@
 //! A program under test: its lines come out, lines and signals go in.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -24,7 +26,10 @@ pub struct Program {
 
 /// A program to be started.
 #[derive(Debug)]
-pub struct ProgramBuilder(Command);
+pub struct ProgramBuilder {
+    command: Command,
+    log: Option<File>,
+}
 
 impl Program {
     /// The program at this path, without any `PINTAIL_…` variable of the environment.
@@ -37,7 +42,7 @@ impl Program {
                 command.env_remove(name);
             }
         }
-        ProgramBuilder(command)
+        ProgramBuilder { command, log: None }
     }
 
     /// Waits for a line, on standard output or error, that contains this text, and returns it. Lines before it are
@@ -73,6 +78,12 @@ impl Program {
         self.stdin = None;
     }
 
+    /// The process's id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends a signal, such as `TERM`.
     ///
     /// # Panics
@@ -83,6 +94,14 @@ impl Program {
         assert!(status.is_ok_and(|status| status.success()), "signal {name} can't be sent to process {pid}");
     }
 
+    /// How the program has ended, if it has.
+    ///
+    /// # Panics
+    /// If the operating system does not say.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("a child can be waited for")
+    }
+
     /// Waits until the program has ended; the transcript has then all that it said.
     ///
     /// # Panics
@@ -90,7 +109,7 @@ impl Program {
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.process.try_wait().expect("a child can be waited for") {
+            if let Some(status) = self.ended() {
                 // Its pipes end with it, unless it left children behind.
                 while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     self.transcript.push(line);
@@ -113,14 +132,25 @@ impl ProgramBuilder {
     /// With these arguments.
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.0.args(arguments);
+        self.command.args(arguments);
         self
     }
 
     /// With this environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.0.env(name, value);
+        self.command.env(name, value);
+        self
+    }
+
+    /// With everything that it says written to a new file as well, for who looks later.
+    ///
+    /// # Panics
+    /// If the file can't be made.
+    #[must_use]
+    pub fn log_to(mut self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        self.log = Some(File::create(path).unwrap_or_else(|error| panic!("{} can't be made: {error}", path.display())));
         self
     }
 
@@ -130,17 +160,22 @@ impl ProgramBuilder {
     /// If it can't be started.
     #[must_use]
     pub fn start(mut self) -> Program {
-        let spawned = self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let spawned = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut process =
-            spawned.unwrap_or_else(|error| panic!("{:?} can't be started: {error}", self.0.get_program()));
+            spawned.unwrap_or_else(|error| panic!("{:?} can't be started: {error}", self.command.get_program()));
         let (sender, lines) = channel();
         let outputs: [Option<Box<dyn Read + Send>>; 2] =
             [process.stdout.take().map(|out| Box::new(out) as _), process.stderr.take().map(|out| Box::new(out) as _)];
         for output in outputs.into_iter().flatten() {
             let sender = sender.clone();
+            let mut log = self.log.as_ref().map(|log| log.try_clone().expect("an open file has another handle"));
             std::thread::spawn(move || {
                 // It ends with the program, whose pipe it reads, or with the test, which no longer listens.
-                BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+                BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| {
+                    // On a full disk the test goes on without its log.
+                    let _ = log.as_mut().map(|log| log.write_all(format!("{line}\n").as_bytes()));
+                    sender.send(line)
+                })
             });
         }
         Program { stdin: process.stdin.take(), process, lines, transcript: Vec::new() }
@@ -152,8 +187,8 @@ impl ProgramBuilder {
     /// If it can't be started.
     #[must_use]
     pub fn output(mut self) -> std::process::Output {
-        let output = self.0.stdin(Stdio::null()).output();
-        output.unwrap_or_else(|error| panic!("{:?} can't be started: {error}", self.0.get_program()))
+        let output = self.command.stdin(Stdio::null()).output();
+        output.unwrap_or_else(|error| panic!("{:?} can't be started: {error}", self.command.get_program()))
     }
 }
 
@@ -178,6 +213,18 @@ mod tests {
         cat.close_input();
         assert!(cat.wait_for_end().success());
         assert_eq!(cat.transcript(), ["one", "two words"]);
+    }
+
+    #[test]
+    fn what_it_says_is_in_its_log_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("sh.log");
+        let mut shell = Program::new("sh").args(["-c", "echo out; echo err >&2"]).log_to(&log).start();
+        assert!(shell.wait_for_end().success());
+        assert!(shell.ended().is_some_and(|status| status.success()));
+        let mut lines: Vec<_> = std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["err", "out"]);
     }
 
     #[test]

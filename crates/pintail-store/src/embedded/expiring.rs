@@ -7,12 +7,12 @@ use std::hash::Hash;
 use tokio::time::Instant;
 
 /// A map whose entries can end by time. What has expired can't be seen, and is removed by [`purge`](Self::purge).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Expiring<K, V> {
     entries: HashMap<K, Entry<V>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry<V> {
     value: V,
     expires_at: Instant,

@@ -5,6 +5,7 @@
 //! | `registry`, `server` | servers by slot, their leases |
 //! | `watch` | accusations, and whose lease ran out |
 //! | `games` | placement, game records, orphans |
+//! | `journal`, `claims` | what is kept of journaled games; who takes them over |
 //! | `sessions` | sessions and who is away |
 //! | `rooms` | rooms, invite codes, labels |
 //! | `mail` | the subscribers |
@@ -13,6 +14,7 @@
 //! All of it is one value behind one mutex: a call locks it, changes it without waiting for anything, and unlocks it.
 //! That makes every change atomic. The clock is handed in, so what a call does depends on nothing else.
 
+mod claims;
 mod expiring;
 mod games;
 mod journal;
@@ -31,9 +33,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pintail_core::{Incarnation, Slot};
+use tokio::sync::watch as watch_channel;
 use tokio::time::Instant;
 
-use crate::Periods;
+use crate::{Lineage, Periods};
 use games::GameState;
 use mail::MailState;
 use registry::RegistryState;
@@ -48,6 +51,7 @@ const PURGE_PERIOD: Duration = Duration::from_secs(10);
 /// The store in memory, for one process.
 pub struct EmbeddedStore {
     state: Mutex<State>,
+    lineage: watch_channel::Sender<Lineage>,
 }
 
 impl EmbeddedStore {
@@ -60,7 +64,23 @@ impl EmbeddedStore {
     /// An empty store with these periods.
     #[must_use]
     pub fn with_periods(periods: Periods) -> Self {
-        Self { state: Mutex::new(State::new(periods, Instant::now())) }
+        Self { state: Mutex::new(State::new(periods, Instant::now())), lineage: watch_channel::Sender::default() }
+    }
+
+    /// Everything that the store knows now.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint(self.run(|state, _| state.without_subscribers()))
+    }
+
+    /// Forgets everything that was changed since the checkpoint was taken, whatever was promised since. So tests find out
+    /// what becomes of a cluster whose Redis does that: in a failover, or when it comes back from its disk.
+    pub fn roll_back(&self, to: &Checkpoint) {
+        self.run(|state, _| {
+            let mail = std::mem::take(&mut state.mail);
+            *state = State { mail, ..to.0.without_subscribers() };
+        });
+        self.lineage.send_modify(|lineage| lineage.0 += 1);
     }
 
     /// Runs one call, alone.
@@ -82,6 +102,15 @@ impl Default for EmbeddedStore {
 impl fmt::Debug for EmbeddedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbeddedStore").finish_non_exhaustive()
+    }
+}
+
+/// Everything that an [`EmbeddedStore`] knew at one moment.
+pub struct Checkpoint(State);
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint").finish_non_exhaustive()
     }
 }
 
@@ -114,12 +143,26 @@ impl State {
         }
     }
 
+    fn without_subscribers(&self) -> Self {
+        Self {
+            periods: self.periods,
+            purge_at: self.purge_at,
+            registry: self.registry.clone(),
+            watch: self.watch.clone(),
+            games: self.games.clone(),
+            sessions: self.sessions.clone(),
+            rooms: self.rooms.clone(),
+            mail: MailState::default(),
+            orphans: self.orphans.clone(),
+        }
+    }
+
     fn purge_if_due(&mut self, now: Instant) {
         if now < self.purge_at {
             return;
         }
         self.purge_at = now + PURGE_PERIOD;
-        self.games.purge(now, self.periods.room_idle_ttl);
+        self.games.purge(now, self.periods.room_idle_ttl, self.periods.failed_game_ttl);
         self.sessions.purge(now, self.periods.session_ttl);
         self.rooms.purge(now);
     }

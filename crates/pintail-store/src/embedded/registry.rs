@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Servers by slot. The indices of a kind have no gaps: slots are reused and never removed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct RegistryState {
     servers: BTreeMap<Slot, Server>,
 }
@@ -28,6 +28,18 @@ impl RegistryState {
     /// Whether this incarnation holds the slot, with or without a lease.
     pub(super) fn holds(&self, slot: Slot, incarnation: Incarnation) -> bool {
         self.servers.get(&slot).is_some_and(|server| server.incarnation == Some(incarnation))
+    }
+
+    /// Whether this incarnation holds the slot and nobody has switched it off. Then whoever does will orphan what it hosts.
+    pub(super) fn is_in_use(&self, slot: Slot, incarnation: Incarnation) -> bool {
+        self.servers
+            .get(&slot)
+            .is_some_and(|server| server.incarnation == Some(incarnation) && server.unused_since.is_none())
+    }
+
+    /// Whether this incarnation holds the slot with a lease.
+    pub(super) fn is_live(&self, slot: Slot, incarnation: Incarnation, now: Instant) -> bool {
+        self.is_in_use(slot, incarnation) && self.servers.get(&slot).is_some_and(|server| server.has_lease(now))
     }
 
     /// The server in this slot, if it is this incarnation, with or without a lease.

@@ -13,7 +13,7 @@ use crate::rooms::PageMark;
 use crate::{CommitOutcome, Result, RoomChange, RoomDocument, RoomPage, RoomState, Rooms, Version};
 
 /// Rooms and the ways to find them. A way that leads to no room (it expired) counts as not there.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct RoomsState {
     rooms: Expiring<RoomId, Room>,
     invites: Expiring<String, RoomId>,
@@ -23,7 +23,7 @@ pub(super) struct RoomsState {
     created_count: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Room {
     version: Version,
     created: u64,

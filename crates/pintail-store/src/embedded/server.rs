@@ -11,7 +11,7 @@ use crate::registry::one_line;
 use crate::{Announcement, Heartbeat, Periods, ServerRecord};
 
 /// What a slot holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Server {
     pub(super) endpoint: Endpoint,
     status: Status,
@@ -27,11 +27,13 @@ pub(super) struct Server {
     accusers: BTreeMap<Slot, Instant>,
     falls: Falls,
     pub(super) drain: bool,
-    game_types: Vec<GameType>,
+    pub(super) game_types: Vec<GameType>,
     version: String,
     started_at: Instant,
     admin_port: Option<u16>,
     http_port: Option<u16>,
+    /// The newest format of snapshots that it reads, as it said when it last claimed games.
+    pub(super) format: Option<u32>,
 }
 
 impl Server {
@@ -54,6 +56,7 @@ impl Server {
             started_at: now,
             admin_port: announcement.admin_port,
             http_port: announcement.http_port,
+            format: None,
         }
     }
 
@@ -105,7 +108,16 @@ impl Server {
             && !self.drain
             && self.falls.probation(now).is_zero()
             && self.standing_accusers(now).is_empty()
-            && self.game_types.contains(game_type)
+            && self.hosts(game_type)
+    }
+
+    /// Whether it may take games over that nobody else can: it is there and does not drain.
+    pub(super) fn may_claim(&self, now: Instant) -> bool {
+        self.status != Status::Unused && self.has_lease(now) && !self.drain
+    }
+
+    pub(super) fn hosts(&self, game_type: &GameType) -> bool {
+        self.game_types.contains(game_type)
     }
 
     pub(super) fn has_lease(&self, now: Instant) -> bool {

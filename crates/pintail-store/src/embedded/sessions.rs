@@ -13,7 +13,7 @@ use super::{EmbeddedStore, State};
 use crate::{HeldSession, Letter, Login, LoginMode, LoginOutcome, Result, Sessions};
 
 /// Sessions and where they are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct SessionsState {
     sessions: Expiring<SessionId, Session>,
     /// The connected sessions of each gateway.
@@ -21,7 +21,7 @@ pub(super) struct SessionsState {
     away: Timeline<SessionId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Session {
     name: PlayerName,
     token: TokenHash,

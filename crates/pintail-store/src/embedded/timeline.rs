@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Things by the time when they first happened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Timeline<K> {
     by_time: BTreeSet<(Instant, K)>,
     times: HashMap<K, Instant>,
@@ -30,6 +30,31 @@ impl<K: Copy + Eq + Hash + Ord> Timeline<K> {
         if let Some(at) = self.times.remove(&key) {
             self.by_time.remove(&(at, key));
         }
+    }
+
+    pub(super) fn contains(&self, key: K) -> bool {
+        self.times.contains_key(&key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_time.len()
+    }
+
+    /// Everything, what happened first in front.
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = K> {
+        self.by_time.iter().map(|(_, key)| *key)
+    }
+
+    /// Everything with its time, what happened last in front.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = (Instant, K)> {
+        self.by_time.iter().rev().copied()
+    }
+
+    /// Forgets what happened first, and gives it.
+    pub(super) fn pop_oldest(&mut self) -> Option<K> {
+        let (_, key) = self.by_time.pop_first()?;
+        self.times.remove(&key);
+        Some(key)
     }
 
     /// What happened at least `age` ago, oldest first.

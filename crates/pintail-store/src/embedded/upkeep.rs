@@ -13,6 +13,22 @@ impl Upkeep for EmbeddedStore {
     }
 
     fn lineage(&self) -> watch::Receiver<Lineage> {
-        watch::channel(Lineage::default()).1
+        self.lineage.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_going_back_changes_its_history() {
+        let store = EmbeddedStore::new();
+        let mut lineage = store.lineage();
+        let before = store.checkpoint();
+        assert!(!lineage.has_changed().expect("the store is there"));
+        store.roll_back(&before);
+        assert_eq!(*lineage.borrow_and_update(), Lineage(1));
+        assert_eq!(*store.lineage().borrow(), Lineage(1));
     }
 }

@@ -12,7 +12,7 @@ use crate::{Charge, Periods, Verdict};
 const NAMED_MAX: usize = 3;
 
 /// Whether the servers could be heard, and when leases were looked at last.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Watch {
     heard: Option<Heard>,
     reap_at: Option<Instant>,

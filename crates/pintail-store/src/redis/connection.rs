@@ -4,7 +4,9 @@
 //! from "there was no answer", because that one gives up for good on some errors (a wrong password that is put right
 //! later) unless it retries without end, and then hides every reason, and because it does not follow a master that moves.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -13,9 +15,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::dial::{Dialer, Link, Role, Trouble, role};
+use super::dial::{Dialer, Link, Role, STEP_TIMEOUT, Trouble, role};
 use super::sentinel::{Locator, Place};
+use super::upkeep::Inspector;
 use super::url::Address;
+use crate::Lineage;
 
 /// The longest wait between attempts to connect.
 const RETRY_DELAY_MAX: Duration = Duration::from_millis(500);
@@ -38,6 +42,7 @@ const REASONS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Connection {
     state: watch::Receiver<State>,
+    lineage: watch::Receiver<Lineage>,
     _keeper: AbortOnDropHandle<()>,
 }
 
@@ -58,16 +63,22 @@ pub(super) struct Line {
     /// Where they go.
     pub(super) address: Address,
     doubts: Arc<Doubts>,
+    has_had_replica: Arc<AtomicBool>,
 }
 
 /// What calls found wrong with a link.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+struct Doubts {
     broken: Notify,
     read_only: Notify,
 }
 
 impl Line {
+    fn of(link: &Link, address: &Address) -> Self {
+        let (commands, address) = (link.commands.clone(), address.clone());
+        Self { commands, address, doubts: Arc::default(), has_had_replica: Arc::default() }
+    }
+
     /// A call found the connection broken: it is looked at without waiting for the next check.
     pub(super) fn is_broken(&self) {
         self.doubts.broken.notify_one();
@@ -77,16 +88,32 @@ impl Line {
     pub(super) fn is_read_only(&self) {
         self.doubts.read_only.notify_one();
     }
+
+    /// Whether both are of one connection, and not of one that came after the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.doubts, &other.doubts)
+    }
+
+    /// Whether the server has had a replica since this connection was made.
+    pub(super) fn has_had_replica(&self) -> bool {
+        self.has_had_replica.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how many replicas the server has.
+    fn has_replicas(&self, count: u32) {
+        self.has_had_replica.fetch_or(count > 0, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
     /// Starts to connect, in the background.
-    pub(super) fn start(dialer: Dialer, locator: Locator) -> Self {
+    pub(super) fn start(dialer: Dialer, locator: Locator, inspector: Inspector) -> Self {
         let down_since = Instant::now();
         let not_yet = State::Down { reason: "not connected yet".into(), hope_until: down_since + BLIP_MAX };
         let (state_tx, state) = watch::channel(not_yet);
-        let keeper = Keeper { dialer, locator, state: state_tx, down_since, diary: Diary::default() };
-        Self { state, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run())) }
+        let lineage = inspector.lineage();
+        let keeper = Keeper { dialer, locator, inspector, state: state_tx, down_since, diary: Diary::default() };
+        Self { state, lineage, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run())) }
     }
 
     /// The connection, once there is one; why there is none, once nobody can hope for one any more. Cancel-safe.
@@ -102,6 +129,11 @@ impl Connection {
                 return Err(reason);
             }
         }
+    }
+
+    /// The history that the data at the other end belongs to. It changes before a call can go to another.
+    pub(super) fn lineage(&self) -> watch::Receiver<Lineage> {
+        self.lineage.clone()
     }
 
     /// Why there is no connection; `None` if there is one.
@@ -124,6 +156,7 @@ pub(super) fn retry_delay() -> Duration {
 struct Keeper {
     dialer: Dialer,
     locator: Locator,
+    inspector: Inspector,
     state: watch::Sender<State>,
     /// When there was a connection last, or when it was tried for the first time.
     down_since: Instant,
@@ -175,12 +208,9 @@ impl Keeper {
         let locator = self.locator.clone();
         let connected = async {
             let link = self.dialer.master(address, None).await?;
-            self.diary.up(address);
-            let doubts = Arc::new(Doubts::default());
-            let commands = link.commands.clone();
-            let line = Line { commands, address: address.clone(), doubts: Arc::clone(&doubts) };
-            self.state.send_replace(State::Up(line));
-            Err::<std::convert::Infallible, _>(watch_over(&link, &doubts).await.at(address))
+            let line = Line::of(&link, address);
+            let offered = self.offer(&link, &line).await;
+            offered.map_err(|trouble| trouble.at(address))
         };
         // Either ends the link: dropping it closes its socket, whoever still waits for an answer.
         tokio::select! {
@@ -194,23 +224,43 @@ impl Keeper {
             }
         }
     }
+
+    /// Offers a link to the calls for as long as it is good. It is looked at first, so that whoever writes to a Redis that
+    /// is not what it was can know it.
+    async fn offer(&mut self, link: &Link, line: &Line) -> Result<Infallible, Trouble> {
+        line.has_replicas(self.inspector.look(&link.commands, STEP_TIMEOUT).await?);
+        self.diary.up(&line.address);
+        self.state.send_replace(State::Up(line.clone()));
+        loop {
+            next_check(link, &line.doubts).await?;
+            line.has_replicas(self.inspector.look(&link.commands, CHECK_TIMEOUT).await?);
+        }
+    }
 }
 
 /// Returns once the link is not good any more.
-pub(super) async fn watch_over(link: &Link, doubts: &Doubts) -> Trouble {
+pub(super) async fn watch_over(link: &Link) -> Trouble {
+    let nobody_doubts = Doubts::default();
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(CHECK_PERIOD) => {}
-            () = doubts.broken.notified() => {}
-            () = doubts.read_only.notified() => return Trouble::Replica,
+        if let Err(trouble) = next_check(link, &nobody_doubts).await {
+            return trouble;
         }
-        // A live socket proves nothing: a master that was replaced goes on taking writes until it is told.
-        match role(&link.commands, CHECK_TIMEOUT).await {
-            Ok(Role::Master | Role::Unknown) => {}
-            Ok(Role::Replica) => return Trouble::Replica,
-            Err(Trouble::Closed(reason)) => return Trouble::Cut(reason),
-            Err(trouble) => return trouble,
-        }
+    }
+}
+
+/// Looks at the link when it is time to, or somebody has doubts.
+async fn next_check(link: &Link, doubts: &Doubts) -> Result<(), Trouble> {
+    tokio::select! {
+        () = tokio::time::sleep(CHECK_PERIOD) => {}
+        () = doubts.broken.notified() => {}
+        () = doubts.read_only.notified() => return Err(Trouble::Replica),
+    }
+    // A live socket proves nothing: a master that was replaced goes on taking writes until it is told.
+    match role(&link.commands, CHECK_TIMEOUT).await {
+        Ok(Role::Master | Role::Unknown) => Ok(()),
+        Ok(Role::Replica) => Err(Trouble::Replica),
+        Err(Trouble::Closed(reason)) => Err(Trouble::Cut(reason)),
+        Err(trouble) => Err(trouble),
     }
 }
 
@@ -273,7 +323,7 @@ mod tests {
 
     fn connection(state: &watch::Sender<State>) -> Connection {
         let keeper = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
-        Connection { state: state.subscribe(), _keeper: keeper }
+        Connection { state: state.subscribe(), lineage: watch::channel(Lineage::default()).1, _keeper: keeper }
     }
 
     fn down(reason: &str, hope_until: Instant) -> State {

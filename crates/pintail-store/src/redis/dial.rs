@@ -115,7 +115,14 @@ pub(super) type Listener = Arc<dyn AsyncPushSender>;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) commands: MultiplexedConnection,
-    _driver: AbortOnDropHandle<()>,
+    driver: AbortOnDropHandle<()>,
+}
+
+impl Link {
+    /// Whether its socket is open, as far as this end knows.
+    pub(super) fn is_open(&self) -> bool {
+        !self.driver.is_finished()
+    }
 }
 
 /// Opens links with one login.
@@ -173,7 +180,7 @@ impl Dialer {
         };
         let made = MultiplexedConnection::new_with_config(&login, stream, config);
         let (commands, driver) = within("login", STEP_TIMEOUT, made).await?.map_err(|error| refusal(&error))?;
-        Ok(Link { commands, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+        Ok(Link { commands, driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
     }
 }
 

@@ -5,9 +5,10 @@ use pintail_core::{Durability, GameId, Incarnation, Slot};
 use redis::ScriptInvocation;
 
 use super::{Answer, RedisStore, corrupt, milliseconds, parse, parts, unexpected};
-use crate::games::{SWEEP_MAX, server_lost};
+use crate::games::{FAILED_GAMES_MAX, SWEEP_MAX, server_lost, unclaimed};
 use crate::{
-    EndOutcome, GameOrder, GameRecord, Games, Owner, PlaceOutcome, RestoreOutcome, Result, SavedSnapshot, StoreError,
+    EndOutcome, EndReason, GameOrder, GameRecord, Games, Owner, Periods, PlaceOutcome, RestoreOutcome, Result,
+    SavedSnapshot, StoreError,
 };
 
 impl RedisStore {
@@ -41,17 +42,40 @@ fn add_order(call: &mut ScriptInvocation<'_>, key: &str, order: &GameOrder) -> R
     Ok(())
 }
 
-fn to_json(key: &str, value: &impl serde::Serialize) -> Result<String> {
+pub(super) fn to_json(key: &str, value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Refused(format!("{key} can't be written: {error}")))
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| corrupt(key, &error))
 }
 
-fn owner(key: &str, slot: &str, incarnation: &str, epoch: &str) -> Result<Owner> {
+pub(super) fn owner(key: &str, slot: &str, incarnation: &str, epoch: &str) -> Result<Owner> {
     let epoch = pintail_core::Epoch(parse(key, "epoch", epoch)?);
     Ok(Owner { slot: parse(key, "slot", slot)?, incarnation: parse(key, "incarnation", incarnation)?, epoch })
+}
+
+/// The fields of a record, in the order of [`RawRecord`].
+pub(super) const RECORD_FIELDS: [&str; 5] = ["order", "slot", "incarnation", "epoch", "outcome"];
+
+/// The fields of a record, as Redis has them.
+pub(super) type RawRecord = [Option<String>; RECORD_FIELDS.len()];
+
+/// Reads a record; `None` if there is none.
+pub(super) fn read_record(key: &str, fields: &RawRecord) -> Result<Option<GameRecord>> {
+    let [Some(order), Some(slot), Some(incarnation), Some(epoch), outcome] = fields else {
+        return Ok(None);
+    };
+    Ok(Some(GameRecord {
+        order: from_json(key, order)?,
+        owner: owner(key, slot, incarnation, epoch)?,
+        outcome: outcome.as_deref().map(|outcome| from_json(key, outcome)).transpose()?,
+    }))
+}
+
+/// Adds for how long a game that failed is kept, and how many are.
+pub(super) fn add_failed(call: &mut ScriptInvocation<'_>, periods: &Periods) {
+    call.arg(milliseconds(periods.failed_game_ttl)).arg(FAILED_GAMES_MAX);
 }
 
 #[async_trait]
@@ -73,16 +97,9 @@ impl Games for RedisStore {
     async fn game(&self, id: GameId) -> Result<Option<GameRecord>> {
         let key = self.keys.game(id);
         let mut command = redis::cmd("HMGET");
-        command.arg(&key).arg(&["order", "slot", "incarnation", "epoch", "outcome"]);
-        let fields: Vec<Option<String>> = self.command(&key, &command).await?;
-        let [Some(order), Some(slot), Some(incarnation), Some(epoch), outcome] = &fields[..] else {
-            return Ok(None);
-        };
-        Ok(Some(GameRecord {
-            order: from_json(&key, order)?,
-            owner: owner(&key, slot, incarnation, epoch)?,
-            outcome: outcome.as_deref().map(|outcome| from_json(&key, outcome)).transpose()?,
-        }))
+        command.arg(&key).arg(&RECORD_FIELDS[..]);
+        let mut fields = self.command::<Vec<Option<String>>>(&key, &command).await?.into_iter();
+        read_record(&key, &std::array::from_fn(|_| fields.next().flatten()))
     }
 
     async fn hosted(&self, slot: Slot, incarnation: Incarnation) -> Result<Vec<GameId>> {
@@ -95,14 +112,18 @@ impl Games for RedisStore {
         &self,
         order: &GameOrder,
         owner: Owner,
-        _snapshot: Option<&SavedSnapshot>,
+        snapshot: Option<&SavedSnapshot>,
     ) -> Result<RestoreOutcome> {
         let key = self.keys.game(order.id);
         let mut call = self.script(&self.scripts.restore_game, &key);
         call.arg(order.id.to_string()).arg(owner.slot.to_string());
         call.arg(owner.incarnation.to_string()).arg(owner.epoch.0);
+        match snapshot {
+            Some(snapshot) => call.arg(snapshot.number.0).arg(snapshot.format).arg(&snapshot.bytes[..]),
+            None => call.arg("").arg("").arg(""),
+        };
         add_order(&mut call, &key, order)?;
-        let answer: Answer = self.invoke(&key, &call).await?;
+        let answer: Answer = self.invoke_confirmed(&key, &call).await?;
         match parts(&answer)[..] {
             ["restored"] => Ok(RestoreOutcome::Restored),
             ["taken"] => Ok(RestoreOutcome::Taken),
@@ -118,7 +139,12 @@ impl Games for RedisStore {
         call.arg(owner.incarnation.to_string()).arg(owner.epoch.0).arg(to_json(&key, outcome)?);
         // An end is worth telling as long as the room can be there.
         call.arg(milliseconds(self.periods.game_record_ttl)).arg(milliseconds(self.periods.room_idle_ttl));
-        self.invoke(&key, &call).await
+        if outcome.reason == EndReason::Crashed {
+            add_failed(&mut call, &self.periods);
+        } else {
+            call.arg("").arg("");
+        }
+        self.invoke_confirmed(&key, &call).await
     }
 
     async fn unsettled_games(&self, min_age_ms: u64, limit: u32) -> Result<Vec<GameId>> {
@@ -135,6 +161,7 @@ impl Games for RedisStore {
         call.arg(limit.min(SWEEP_MAX)).arg(to_json(&key, &server_lost())?);
         call.arg(milliseconds(self.periods.game_record_ttl)).arg(milliseconds(self.periods.room_idle_ttl));
         call.arg(milliseconds(self.periods.session_ttl));
+        call.arg(milliseconds(self.periods.orphan_ttl)).arg(to_json(&key, &unclaimed())?);
         self.invoke(&key, &call).await
     }
 }

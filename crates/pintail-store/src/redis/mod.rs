@@ -8,6 +8,8 @@
 //! | `sentinel` | knows where the master is |
 //! | `dial` | opens a link to it, and says in plain words why it can't |
 //! | `connection`, `subscription` | keep a link up: that of the calls, and that of each subscription |
+//! | `confirm` | calls that wait until replicas have what they changed, on links of their own |
+//! | `upkeep` | what is dangerous about this Redis, and whether it still has what it had |
 //!
 //! # Keys
 //!
@@ -35,11 +37,13 @@
 //! | `Session:<id>` | hash | `name`, `token` (hash), `gateway` (slot), `incarnation`, `generation`, `away` (0 or 1) | session |
 //! | `Session:<id>:room` | string | the room that the session is in; it counts only while that room exists | session |
 //! | `Sessions:away` | sorted set | sessions without a connection, by the time when they lost it | entries: session |
+//! | `Store:lineage` | string | a random text, for as long as the data is there: who finds another knows that Redis was emptied | – |
 //!
 //! | channel | message |
 //! | --- | --- |
 //! | `ServerOn`, `ServerOff` | the slot |
 //! | `Server:Game:0:mail` | a [`Letter`](crate::Letter) |
+//! | `Store:confirm` | nothing, to nobody: it makes `WAIT` wait for everything that was written before |
 //!
 //! A session's room has the TTL of the session and not that of the room: a session that is connected is refreshed by
 //! its gateway whatever its room does, and a place in a room that has expired leads nowhere.
@@ -61,6 +65,7 @@
 //! its hash, is never reaped, never given a game, and its slot is recycled only once it has set itself unused and
 //! stayed so for the recycle time, counted from when [`reap`](crate::Registry::reap) first saw it.
 
+mod confirm;
 mod connection;
 mod dial;
 mod games;
@@ -88,13 +93,15 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvoc
 use tokio::sync::Semaphore;
 
 use crate::{Periods, Result, StoreError};
+use confirm::Lanes;
 use connection::{Connection, Line};
 use dial::Dialer;
 use keys::Keys;
-pub use options::RedisOptions;
+pub use options::{RedisOptions, WaitReplicas};
 use scripts::Scripts;
 use sentinel::Locator;
 pub use tls::BadRedisTls;
+use upkeep::Inspector;
 pub use url::BadRedisUrl;
 use url::Servers;
 
@@ -112,6 +119,8 @@ pub struct RedisStore {
     locator: Locator,
     connection: Connection,
     calls: Semaphore,
+    lanes: Lanes,
+    wait_replicas: WaitReplicas,
     keys: Keys,
     scripts: Scripts,
     timeout: Duration,
@@ -128,7 +137,7 @@ impl RedisStore {
     /// # Errors
     /// If the options can't be right whatever Redis does: certificates without TLS, or TLS without anyone to trust.
     pub fn connect(options: RedisOptions) -> std::result::Result<Self, BadRedisTls> {
-        let RedisOptions { key_prefix, timeout, periods, target, tls } = options;
+        let RedisOptions { key_prefix, timeout, periods, wait_replicas, target, tls } = options;
         let tls = tls.connector(target.encryption)?;
         let dialer = Dialer::new(target.login, tls.clone());
         let locator = match target.servers {
@@ -137,12 +146,16 @@ impl RedisStore {
                 Locator::sentinels(addresses, &master_name, &Dialer::new(login, tls))
             }
         };
+        let keys = Keys { prefix: key_prefix };
+        let inspector = Inspector::new(keys.shared("Store:lineage"));
         Ok(Self {
-            connection: Connection::start(dialer.clone(), locator.clone()),
+            connection: Connection::start(dialer.clone(), locator.clone(), inspector),
+            lanes: Lanes::new(dialer.clone()),
             dialer,
             locator,
             calls: Semaphore::new(CALLS_MAX),
-            keys: Keys { prefix: key_prefix },
+            wait_replicas,
+            keys,
             scripts: Scripts::new(),
             timeout,
             periods,
@@ -173,10 +186,16 @@ impl RedisStore {
     where
         F: Future<Output = RedisResult<T>>,
     {
+        self.on_line(async |line| work(line.commands.clone()).await.map_err(|error| explain(line, subject, &error)))
+            .await
+    }
+
+    /// Runs `work` once there is a connection, both within the timeout.
+    async fn on_line<T>(&self, work: impl AsyncFnOnce(&Line) -> Result<T>) -> Result<T> {
         let _permit = self.calls.try_acquire().map_err(|_| StoreError::Overloaded(CALLS_MAX))?;
         self.in_time(async {
             let line = self.connection.get().await.map_err(|reason| unavailable(&reason))?;
-            work(line.commands.clone()).await.map_err(|error| explain(&line, subject, &error))
+            work(&line).await
         })
         .await
     }
@@ -200,12 +219,13 @@ impl RedisStore {
 }
 
 /// What Redis refuses for as long as something is so that an operator can change, by the codes of its errors.
-const REFUSALS_FOR_NOW: [(&str, &str); 5] = [
+const REFUSALS_FOR_NOW: [(&str, &str); 6] = [
     ("OOM", "has no memory left: raise maxmemory, or remove what fills it"),
     ("MISCONF", "can't save to its disk and takes no writes: its log says why"),
     ("NOREPLICAS", "has too few replicas in touch with it (min-replicas-to-write) and takes no writes"),
     ("BUSY", "is kept busy by somebody's script: SCRIPT KILL ends it"),
     ("NOAUTH", "wants a password: write it into the URL"),
+    ("UNBLOCKED", "has just become a replica: its master takes over"),
 ];
 
 /// What an error means for whoever made the call.
@@ -214,7 +234,8 @@ fn explain(line: &Line, subject: &str, error: &RedisError) -> StoreError {
         line.is_broken();
         return unavailable(error);
     }
-    let why = REFUSALS_FOR_NOW.iter().find(|(code, _)| error.code() == Some(code));
+    let code = code(error);
+    let why = REFUSALS_FOR_NOW.iter().find(|(refusal, _)| code.as_deref() == Some(refusal));
     if let Some((_, sentence)) = why {
         return unavailable(&format!("{} {sentence}", line.address));
     }
@@ -230,9 +251,15 @@ fn explain(line: &Line, subject: &str, error: &RedisError) -> StoreError {
             | ServerErrorKind::TryAgain,
         ) => unavailable(error),
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => corrupt(subject, error),
-        _ if error.code() == Some("WRONGTYPE") => corrupt(subject, error),
+        _ if code.as_deref() == Some("WRONGTYPE") => corrupt(subject, error),
         _ => StoreError::Refused(error.to_string()),
     }
+}
+
+/// The code of what Redis refused; of several commands, the first that it refused.
+fn code(error: &RedisError) -> Option<String> {
+    let refused = error.clone().into_server_errors()?;
+    refused.first().map(|(_, refusal)| refusal.code().to_owned())
 }
 
 fn unavailable(reason: &(impl std::fmt::Display + ?Sized)) -> StoreError {

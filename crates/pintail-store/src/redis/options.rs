@@ -9,6 +9,16 @@ use super::tls::TlsOptions;
 use super::url::Target;
 use crate::{BadRedisTls, BadRedisUrl, Periods};
 
+/// How many replicas must have a change that a game's safety hangs on before it counts as made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WaitReplicas {
+    /// One if sentinels watch the master, or if it has had a replica since it was connected to; else none.
+    #[default]
+    Auto,
+    /// This many; with 0, nobody waits.
+    Count(u32),
+}
+
 /// How to reach Redis, and how long things last there. No password or key is shown by its `Debug`.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
@@ -18,6 +28,8 @@ pub struct RedisOptions {
     pub timeout: Duration,
     /// How long things last.
     pub periods: Periods,
+    /// How many replicas must have what must not be lost.
+    pub wait_replicas: WaitReplicas,
     pub(super) target: Target,
     pub(super) tls: TlsOptions,
 }
@@ -43,6 +55,7 @@ impl RedisOptions {
             key_prefix: String::new(),
             timeout: limits::STORE_TIMEOUT,
             periods: Periods::default(),
+            wait_replicas: WaitReplicas::default(),
             target: Target::parse(url)?,
             tls: TlsOptions::default(),
         })

@@ -8,7 +8,7 @@ use redis::aio::SendError;
 use redis::{Msg, PushInfo};
 use tokio::time::timeout;
 
-use super::connection::{Doubts, retry_delay, watch_over};
+use super::connection::{retry_delay, watch_over};
 use super::dial::{Dialer, Listener, STEP_TIMEOUT, Trouble};
 use super::keys::Keys;
 use super::sentinel::{Locator, Place};
@@ -117,6 +117,6 @@ impl Feeder {
         }
         // Only now is nothing missed any more.
         self.mouth.put(Notice::Rescan);
-        Err(watch_over(&link, &Doubts::default()).await)
+        Err(watch_over(&link).await)
     }
 }

@@ -1,5 +1,6 @@
 //! Stores, servers, games, rooms and sessions to test with.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use pintail_core::{
     SessionId, Slot, Status,
 };
 use pintail_store::{
-    Announcement, Charge, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, HeartbeatOutcome, HeldSession,
-    Login, LoginMode, LoginOutcome, OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore,
+    Announcement, Charge, Checkpoint, EmbeddedStore, EndOutcome, EndReason, GameOrder, Heartbeat, HeartbeatOutcome,
+    HeldSession, Login, LoginMode, LoginOutcome, OrderedPlayer, Owner, Periods, PlaceOutcome, RedisOptions, RedisStore,
     Registration, RoomChange, RoomState, ServerRecord, SharedStore, Store, Verdict, Version,
 };
 use pintail_testkit::RedisServer;
@@ -46,15 +47,32 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
 /// Makes stores of one of the two kinds.
 pub(crate) struct Fixture {
     redis: Option<RedisServer>,
+    /// The last store that was made, if it is an embedded one.
+    embedded: RefCell<Option<Arc<EmbeddedStore>>>,
 }
+
+/// What a store knew.
+pub(crate) enum Backup {
+    Embedded(Checkpoint),
+    /// It is in the Redis database with this number.
+    Redis(u8),
+}
+
+/// Copies everything from one Redis database, ARGV[1], to another, ARGV[2], and to nothing else.
+const COPY_ALL: &str = "redis.call('SELECT', ARGV[2])
+    redis.call('FLUSHDB')
+    redis.call('SELECT', ARGV[1])
+    for _, key in ipairs(redis.call('KEYS', '*')) do
+      redis.call('COPY', key, key, 'DB', ARGV[2])
+    end";
 
 impl Fixture {
     pub(crate) fn embedded() -> Self {
-        Self { redis: None }
+        Self { redis: None, embedded: RefCell::default() }
     }
 
     pub(crate) fn redis() -> Self {
-        Self { redis: Some(RedisServer::start()) }
+        Self { redis: Some(RedisServer::start()), embedded: RefCell::default() }
     }
 
     /// How many addresses are listed for a kind, if the store keeps a list.
@@ -66,9 +84,48 @@ impl Fixture {
     /// An empty store.
     pub(crate) fn store(&self, periods: Periods) -> SharedStore {
         match &self.redis {
-            None => Arc::new(EmbeddedStore::with_periods(periods)),
+            None => {
+                let store = Arc::new(EmbeddedStore::with_periods(periods));
+                self.embedded.replace(Some(Arc::clone(&store)));
+                store
+            }
             Some(server) => Arc::new(redis_store(server, periods)),
         }
+    }
+
+    /// Whether it is Redis, where each call costs something.
+    pub(crate) fn is_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// Empties the stores that were made, if there is anything that they share.
+    pub(crate) async fn clear(&self) {
+        if let Some(server) = &self.redis {
+            raw(server, "FLUSHALL").await;
+        }
+    }
+
+    /// Keeps what the store knows. There are five places for it, from 1 on.
+    pub(crate) async fn back_up(&self, place: u8) -> Backup {
+        if let Some(store) = &*self.embedded.borrow() {
+            return Backup::Embedded(store.checkpoint());
+        }
+        self.copy_all(0, place).await;
+        Backup::Redis(place)
+    }
+
+    /// The store loses what was written since.
+    pub(crate) async fn roll_back(&self, to: &Backup) {
+        match to {
+            Backup::Embedded(checkpoint) => self.embedded.borrow().as_ref().unwrap().roll_back(checkpoint),
+            Backup::Redis(place) => self.copy_all(*place, 0).await,
+        }
+    }
+
+    async fn copy_all(&self, from: u8, to: u8) {
+        let client = redis::Client::open(self.redis.as_ref().unwrap().url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::Script::new(COPY_ALL).arg(from).arg(to).invoke_async::<()>(&mut connection).await.unwrap();
     }
 }
 

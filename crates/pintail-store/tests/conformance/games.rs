@@ -52,13 +52,15 @@ async fn an_end_counts_down_once(fixture: &Fixture) {
 
 async fn only_the_owner_ends_a_game(fixture: &Fixture) {
     let store = fixture.store(LONG);
-    Server::game(&*store, 1, 10).await;
+    let server = Server::game(&*store, 1, 10).await;
     let other = Server::game(&*store, 2, 10).await;
-    let owner = placed(&*store, &order(1)).await;
+    let epoch = Epoch(7);
+    let owner = Owner { slot: other.slot, incarnation: other.incarnation(), epoch };
+    assert_eq!(store.restore_game(&order(1), owner, None).await.unwrap(), RestoreOutcome::Restored);
     for stranger in [
-        Owner { epoch: Epoch(2), ..owner },
+        Owner { epoch: Epoch(6), ..owner },
         Owner { incarnation: Incarnation::random(), ..owner },
-        Owner { slot: other.slot, ..owner },
+        Owner { slot: server.slot, ..owner },
     ] {
         assert!(!store.end_game(order(1).id, stranger, &finished()).await.unwrap(), "{stranger:?}");
     }

@@ -4,11 +4,16 @@
 //! `redis-server` of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claims;
 mod drain;
 mod falls;
 mod fixture;
 mod foreign;
 mod games;
+mod handovers;
+mod histories;
+mod journaling;
+mod journals;
 mod lost_leases;
 mod mail;
 mod outages;
@@ -19,6 +24,7 @@ mod rooms;
 mod rubbish;
 mod schema;
 mod sessions;
+mod spoiled;
 mod suspicion;
 
 /// Runs each of the cases against both stores.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use pintail_core::{Generation, Incarnation, Kind, RoomId, SessionId};
 use pintail_store::{
-    Announcement, Games, LoginMode, Notice, Periods, RedisOptions, RedisStore, Registry, Rooms, Sessions,
+    Announcement, EndOutcome, EndReason, Games, Journals, LoginMode, Notice, Periods, RedisOptions, RedisStore,
+    Registry, Rooms, Sessions, WithoutServer,
 };
 use pintail_testkit::RedisServer;
 use redis::FromRedisValue;
@@ -14,6 +15,7 @@ use crate::fixture::{
     redis_store, servers,
 };
 use crate::foreign::raw;
+use crate::journaling::{entries, game, owned, snapshot, whole, wrote};
 use crate::mail::{next, subscribe};
 
 async fn ask<T: FromRedisValue>(server: &RedisServer, command: &str) -> T {
@@ -180,7 +182,8 @@ async fn what_expires_leaves_no_key_behind() {
     for server in [&gateway, &host] {
         server.stop(&store).await;
     }
-    let left = ["Games:unsettled", "Server:Game", "Server:Game:0", "Server:Gateway", "Server:Gateway:0"];
+    let left =
+        ["Games:unsettled", "Server:Game", "Server:Game:0", "Server:Gateway", "Server:Gateway:0", "Store:lineage"];
     eventually("everything with an end has ended", async || {
         store.sweep_orphans(10).await.unwrap();
         store.settle_away(player.id()).await.unwrap();
@@ -227,7 +230,8 @@ async fn a_prefix_keeps_two_clusters_apart() {
     blue.end_game(order(1).id, owner, &finished()).await.unwrap();
     host.stop(&blue).await;
 
-    let keys: Vec<String> = ask(&server, "KEYS *").await;
+    let mut keys: Vec<String> = ask(&server, "KEYS *").await;
+    keys.retain(|key| key != "green:Store:lineage");
     assert!(keys.len() > 10 && keys.iter().all(|key| key.starts_with("{blue}:")), "{keys:?}");
     assert!(servers(&green, Kind::Gateway).await.is_empty());
     assert_eq!(green.room(RoomId(1)).await.unwrap(), None);
@@ -235,4 +239,49 @@ async fn a_prefix_keeps_two_clusters_apart() {
     assert_eq!(green.login(&login).await.unwrap(), pintail_store::LoginOutcome::Unknown);
     let own = Server::start(&green, Kind::Lobby, 1).await;
     assert_eq!(next(&mut mail).await, Notice::ServerOn(own.slot), "and nothing of the other before it");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_journaled_game_is_written_as_documented() {
+    let server = RedisServer::start();
+    let store = redis_store(&server, LONG);
+    let (host, owner) = owned(&store, 1, 1).await;
+    wrote(&store, whole(game(1), owner, 7, "state")).await;
+    wrote(&store, entries(game(1), owner, 8, "a b")).await;
+    let key = "Game:0000000000000001-1";
+    assert_eq!(ask::<Vec<String>>(&server, &format!("LRANGE {key}:journal 0 -1")).await, ["a", "b"]);
+    assert_eq!(ask::<String>(&server, &format!("GET {key}:snapshot")).await, "state");
+    let record = hash(&server, key).await;
+    assert_eq!([&record["committed"], &record["snapshot"], &record["format"]], ["9", "7", "3"]);
+
+    host.lost(&store).await;
+    for waiting in ["Games:orphaned", "Orphaned:echo"] {
+        let games: Vec<String> = ask(&server, &format!("ZRANGE {waiting} 0 -1")).await;
+        assert_eq!(games, ["0000000000000001-1"]);
+    }
+    assert!(hash(&server, key).await["orphaned"].parse::<u64>().unwrap() > 1_700_000_000_000);
+    let heir = Server::game(&store, 2, 10).await;
+    let owner = heir.claims_one(&store).await;
+    let record = hash(&server, key).await;
+    assert_eq!((record["epoch"].as_str(), record["attempts"].as_str()), ("2", "1"));
+    assert!(record["claimed_at"].parse::<u64>().unwrap() > 1_700_000_000_000);
+    assert_eq!(hash(&server, &heir.slot.to_string()).await["format"], "3");
+    for gone in ["Games:orphaned", "Orphaned:echo"] {
+        assert!(!ask::<bool>(&server, &format!("EXISTS {gone}")).await);
+    }
+    let giver = format!("{} 2", heir.incarnation());
+    store.hand_over(game(1), owner, &snapshot(9, "state"), WithoutServer::SetAside).await.unwrap();
+    let record = hash(&server, key).await;
+    assert_eq!((record["handed_by"].as_str(), record["epoch"].as_str()), (giver.as_str(), "3"));
+    assert!(record.contains_key("orphaned"));
+
+    let owner = heir.claims_one(&store).await;
+    assert!(!hash(&server, key).await.contains_key("handed_by"));
+    let crashed = EndOutcome { reason: EndReason::Crashed, ..finished() };
+    store.end_game(game(1), owner, &crashed).await.unwrap();
+    assert_eq!(ask::<Vec<String>>(&server, "ZRANGE Games:failed 0 -1").await, ["0000000000000001-1"]);
+    for kept in [key.to_owned(), format!("{key}:snapshot")] {
+        let ttl: u64 = ask(&server, &format!("PTTL {kept}")).await;
+        assert!((1..=600_000).contains(&ttl), "{kept}: {ttl}");
+    }
 }

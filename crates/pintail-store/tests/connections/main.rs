@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod comeback;
+mod confirmed;
 mod half_open;
+mod hazards;
+mod lineage;
 mod logins;
 mod outages;
 mod sentinels;

@@ -19,7 +19,7 @@ fn pair() -> [RedisServer; 2] {
 /// How many subscriptions and connections of stores a server has. Sentinels and replicas ask other things.
 fn guests(server: &RedisServer) -> usize {
     let clients = server.command("CLIENT LIST");
-    let own = ["cmd=hello", "cmd=evalsha", "cmd=script"];
+    let own = ["cmd=hello", "cmd=evalsha", "cmd=script", "cmd=get", "cmd=set"];
     let calls = clients.lines().filter(|line| own.iter().any(|command| line.contains(command))).count();
     let subscriptions = server.command("PUBSUB NUMSUB ServerOn");
     calls + usize::from(!subscriptions.ends_with(":0\r\n"))

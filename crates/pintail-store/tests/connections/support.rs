@@ -5,10 +5,15 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use pintail_core::{Incarnation, Kind, ResumeToken, Slot};
-use pintail_store::{
-    Login, LoginMode, Mail, Notice, RedisOptions, RedisStore, Result, Sessions, StoreError, Subscription,
+use pintail_core::{
+    Durability, Endpoint, EntryNumber, GameId, GameType, Incarnation, Kind, ResumeToken, RoomId, Round, Slot,
 };
+use pintail_store::{
+    Announcement, GameOrder, Games, JournalWrite, Journals, Login, LoginMode, Mail, Notice, Owner, PlaceOutcome,
+    RedisOptions, RedisStore, Registry, Result, Sessions, StoreError, Subscription, WaitReplicas, WriteContent,
+    WriteOutcome,
+};
+use pintail_testkit::RedisServer;
 
 /// How long a condition may take to come true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +35,81 @@ pub(crate) fn patient_store(url: &str) -> RedisStore {
     let mut options = RedisOptions::new(url).unwrap();
     options.timeout = PATIENCE;
     RedisStore::connect(options).unwrap()
+}
+
+/// A store whose changes wait for this many replicas.
+pub(crate) fn waiting_store(url: &str, wait_replicas: WaitReplicas) -> RedisStore {
+    let mut options = RedisOptions::new(url).unwrap();
+    options.wait_replicas = wait_replicas;
+    RedisStore::connect(options).unwrap()
+}
+
+/// Waits until a master has this many replicas that are up to date.
+pub(crate) async fn until_replicated(master: &RedisServer, replicas: usize) {
+    let info = || master.command("INFO replication");
+    // The offset is what the replica has acknowledged: it has copied everything, and follows.
+    let follows = |line: &&str| line.contains("state=online") && !line.contains("offset=0,");
+    let count = || info().lines().filter(follows).count();
+    eventually("the replicas are up to date", async || (count() == replicas).then_some(())).await;
+}
+
+/// A journaled game in the store. Its entries are their own numbers.
+pub(crate) struct Journal {
+    game: GameId,
+    owner: Owner,
+}
+
+impl Journal {
+    /// A game on a server of its own.
+    pub(crate) async fn start(store: &RedisStore) -> Self {
+        let game_type = GameType::new("echo").unwrap();
+        let announcement = Announcement {
+            kind: Kind::Game,
+            endpoint: Endpoint::new([10, 0, 0, 1].into(), 5557),
+            incarnation: Incarnation::random(),
+            capacity: 100,
+            game_types: vec![game_type.clone()],
+            version: "1.2.3".to_owned(),
+            admin_port: None,
+            http_port: None,
+        };
+        eventually("the server is registered", async || store.register(&announcement).await.ok()).await;
+        let order = GameOrder {
+            id: GameId { room: RoomId(1), round: Round(1) },
+            game_type,
+            durability: Durability::Journaled,
+            settings: "null".to_owned(),
+            players: Vec::new(),
+            seed: 1,
+            lobby: Slot::new(Kind::Lobby, 0),
+        };
+        match store.place(&order).await.unwrap() {
+            PlaceOutcome::Placed(owner) => Self { game: order.id, owner },
+            other => panic!("not placed: {other:?}"),
+        }
+    }
+
+    /// Writes the entry with this number, once.
+    pub(crate) async fn write(&self, store: &RedisStore, number: u64) -> Result<WriteOutcome> {
+        let entries = vec![number.to_string().into()];
+        let content = WriteContent::Entries { first: EntryNumber(number), entries };
+        let write = JournalWrite { game: self.game, owner: self.owner, content };
+        store.write_journals(&[write]).await.map(|outcomes| outcomes[0])
+    }
+
+    /// Writes it until the store says what became of it.
+    pub(crate) async fn write_at_last(&self, store: &RedisStore, number: u64) -> WriteOutcome {
+        eventually("a write is answered", async || self.write(store, number).await.ok()).await
+    }
+
+    /// The number of the last entry that the store has, after all those before it.
+    pub(crate) async fn last(&self, store: &RedisStore) -> u64 {
+        let saved = eventually("a game is read", async || store.saved_game(self.game).await.ok()).await;
+        let entries = saved.map(|saved| saved.journal.entries).unwrap_or_default();
+        let expected: Vec<_> = (1..=entries.len()).map(|number| number.to_string().into_bytes()).collect();
+        assert_eq!(entries, expected);
+        entries.len() as u64
+    }
 }
 
 /// A call that writes, by a script.

@@ -42,6 +42,11 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
+    /// The process, while it runs.
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Starts on a free port.
     pub(super) fn start(recipe: Recipe) -> Self {
         for _ in 0..PORT_ATTEMPTS {

@@ -14,6 +14,9 @@ pub enum Persistence {
     None,
     /// It writes an append-only file with `appendfsync always`, and comes back with everything that it acknowledged.
     AppendOnly,
+    /// It writes an append-only file with `appendfsync everysec`, as most are run: it comes back with everything unless the
+    /// machine itself fails.
+    EverySecond,
 }
 
 /// Whether a server with TLS wants to see a certificate of its clients.
@@ -120,6 +123,12 @@ impl RedisServer {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.daemon.address()
+    }
+
+    /// The process's id, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.daemon.process_id()
     }
 
     /// Its directory, where its log and its files are.
@@ -259,6 +268,7 @@ impl RedisServerBuilder {
         add(match self.persistence {
             Persistence::None => "--appendonly no",
             Persistence::AppendOnly => "--appendonly yes --appendfsync always",
+            Persistence::EverySecond => "--appendonly yes --appendfsync everysec",
         });
         let Login { user, password } = &self.login;
         match (user.as_str(), password.as_str()) {

@@ -2,28 +2,30 @@
 --
 -- KEYS[1]  the orphans, a set of '<slot> <incarnation>'
 -- ARGV     2 limit, 3 the outcome of an ephemeral game, 4 record TTL (ms), 5 how long an end may be unsettled (ms),
---          6 session TTL (ms)
+--          6 session TTL (ms), 7 how long a journaled game waits for an owner (ms), 8 its outcome if none came
 -- Returns  how many games and sessions it dealt with
 --
--- Ephemeral games end. Journaled games are set aside in Games:orphaned, where whoever takes them over finds them.
+-- Ephemeral games end. Journaled games are set aside, where whoever takes them over finds them.
 
-local limit, outcome, record_ttl, unsettled_ttl, session_ttl = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local limit, outcome, record_ttl, unsettled_ttl = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local session_ttl, orphan_ttl, outcome_unclaimed = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local swept = 0
 
 local function sweep_game(id, slot, incarnation)
-  local record = fields(key('Game', id), 'slot', 'incarnation', 'durability', 'outcome')
-  local running = record.slot == slot and record.incarnation == incarnation and record.outcome == ''
-  if running and record.durability == 'ephemeral' then
+  local record = game_record(id)
+  own('SREM', hosted_games(slot, incarnation), id)
+  if not record or record.slot ~= slot or record.incarnation ~= incarnation or record.outcome ~= '' then
+    return
+  elseif record.durability == 'ephemeral' then
     finish_game(id, outcome, record_ttl, unsettled_ttl)
-  elseif running then
-    redis.call('SADD', key('Games:orphaned'), id)
+  else
+    set_aside(id, record.type)
   end
-  redis.call('SREM', hosted_games(slot, incarnation), id)
 end
 
 local function sweep(slot, incarnation)
   local games, sessions = hosted_games(slot, incarnation), connected_sessions(slot, incarnation)
-  for _, id in ipairs(redis.call('SRANDMEMBER', games, limit - swept)) do
+  for _, id in ipairs(own('SRANDMEMBER', games, limit - swept)) do
     sweep_game(id, slot, incarnation)
     swept = swept + 1
   end
@@ -40,5 +42,16 @@ for _, entry in ipairs(own('SRANDMEMBER', KEYS[1], limit)) do
   if not slot or sweep(slot, incarnation) then
     redis.call('SREM', KEYS[1], entry)
   end
+end
+
+local latest = integer(now_ms() - orphan_ttl)
+for _, id in ipairs(own('ZRANGEBYSCORE', key('Games:orphaned'), '-inf', latest, 'LIMIT', 0, limit - swept)) do
+  local record = game_record(id)
+  if record and record.outcome == '' and record.orphaned ~= '' then
+    finish_game(id, outcome_unclaimed, record_ttl, unsettled_ttl)
+  else
+    redis.call('ZREM', key('Games:orphaned'), id)
+  end
+  swept = swept + 1
 end
 return swept

@@ -25,7 +25,8 @@ end
 
 -- The server in a slot as placement sees it; nil if it is none that could be given games.
 local function candidate(slot)
-  local server = foreign_fields(key(slot), 'status', 'incarnation', 'types', 'capacity', 'drain', 'probation_until')
+  local server = foreign_fields(key(slot), 'status', 'incarnation', 'types', 'capacity', 'drain', 'probation_until',
+    'format')
   return server and server.incarnation ~= '' and server or nil
 end
 
