@@ -19,6 +19,15 @@ use crate::machine::{Identity, Machine, Reply};
 use crate::queue::queue;
 use crate::{CallError, ClientConfig, Ended, Events, SendError};
 
+/// How far the inputs of a game are, counted from the game's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InputCount {
+    /// How many inputs have their place in the stream.
+    pub sent: u64,
+    /// How many of them the game has taken. Those of a journaled game are then safe, whatever happens to its server.
+    pub acknowledged: u64,
+}
+
 /// A session on a Pintail cluster, which keeps itself connected.
 ///
 /// A task of its own does the work; it ends with [`close`](Self::close) or [`logout`](Self::logout), and is aborted when
@@ -31,6 +40,7 @@ pub struct Client {
     stop: oneshot::Sender<Stop>,
     identity: watch::Receiver<Option<Identity>>,
     ended: watch::Receiver<Option<Ended>>,
+    input_count: watch::Receiver<InputCount>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -46,6 +56,7 @@ impl Client {
         let (stop, stop_rx) = oneshot::channel();
         let (identity_tx, mut identity) = watch::channel(None);
         let (ended_tx, ended) = watch::channel(None);
+        let (input_count_tx, input_count) = watch::channel(InputCount::default());
         let (sink, events) = queue();
         let channels = Channels {
             operations: operations_rx,
@@ -53,6 +64,7 @@ impl Client {
             stop: stop_rx,
             identity: identity_tx,
             ended: ended_tx,
+            input_count: input_count_tx,
             events: sink,
         };
         let driver = Driver::new(config.addresses.clone(), new_machine(config.clone()), channels);
@@ -60,7 +72,7 @@ impl Client {
         if identity.wait_for(Option::is_some).await.is_err() {
             return Err(why_ended(&ended));
         }
-        Ok((Self { config, operations, inputs, stop, identity, ended, task }, events))
+        Ok((Self { config, operations, inputs, stop, identity, ended, input_count, task }, events))
     }
 
     /// The session, which other players see.
@@ -206,6 +218,12 @@ impl Client {
         // If the task is gone, so is the answer's sender.
         let _ = self.inputs.send(SendInput { payload, answer }).await;
         answered.await.unwrap_or_else(|_| Err(SendError::Ended(why_ended(&self.ended))))
+    }
+
+    /// How far the inputs of the current game are, or of the last one: for a display that shows what is safe.
+    #[must_use]
+    pub fn inputs(&self) -> InputCount {
+        *self.input_count.borrow()
     }
 
     /// [Sends](Self::send) a value as JSON.

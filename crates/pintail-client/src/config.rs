@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pintail_core::limits::{HANDSHAKE_TIMEOUT, SESSION_TTL};
+use pintail_core::limits::{ATTACH_WAIT, HANDSHAKE_TIMEOUT, SESSION_TTL};
 use pintail_core::{GameId, ResumeToken};
 use pintail_engine::backoff::BackoffPolicy;
 
@@ -27,7 +27,8 @@ pub struct ClientConfig {
     /// How long a client that was connected tries to come back before it ends. Default: an hour, after which the
     /// cluster has forgotten the session anyway.
     pub reconnect_timeout: Duration,
-    /// The wait before each new connection attempt: random, up to a bound that doubles. Default: 200 ms up to 5 s.
+    /// The wait before each new connection attempt but the first: random, up to a bound that doubles. The first attempt
+    /// after a connection that held follows within 50 ms. Default: 200 ms up to 5 s.
     pub reconnect_backoff: BackoffPolicy,
     /// How long a lobby call may take, reconnects included. Default: 10 s.
     pub call_timeout: Duration,
@@ -65,13 +66,18 @@ impl ClientConfig {
     }
 }
 
-/// How soon a stream that a game server dropped is opened again. Takeovers take tenths of a second, so this starts
-/// well below; the bound keeps players of a game that stays away from crowding its gateway.
+/// How soon a stream that could not be opened is tried again. The gateway waits for a game that is taken over, so whoever
+/// is refused has waited already; the bound keeps players of a game that stays away from crowding their gateway.
 pub(crate) const ATTACH_BACKOFF: BackoffPolicy =
     BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(2) };
 
-/// How long an attach may be unanswered before it is sent again.
-pub(crate) const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stream must have been open for its loss to be answered with an attach at once: the game's server was
+/// replaced. One that is dropped again and again is opened with growing waits.
+pub(crate) const ATTACH_STABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long an attach may be unanswered before it is sent again. The gateway answers after [`ATTACH_WAIT`] at the latest,
+/// unless the game has the attach and is not ready to answer.
+pub(crate) const ATTACH_TIMEOUT: Duration = ATTACH_WAIT.saturating_add(Duration::from_secs(2));
 
 /// How many reliable messages arrive before one acknowledgement goes out without an input.
 pub(crate) const ACK_AFTER_MESSAGES: u64 = 32;
@@ -86,9 +92,13 @@ pub(crate) const ROOM_REFRESH: Duration = Duration::from_secs(15);
 /// How long after a failed question for the room the next one follows, at most.
 pub(crate) const ROOM_RETRY: Duration = Duration::from_secs(1);
 
-/// How long a connection must have been logged in for its loss to start with a short wait again. A gateway that
+/// How long a connection must have been logged in for its loss to be answered with an attempt at once. A gateway that
 /// accepts and falls over at once is met with growing waits.
 pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(5);
+
+/// The most that an attempt at once waits. Thousands of clients lose the same gateway in the same moment; spread over
+/// this time they come as fast as another gateway can log them in, and no player notices it.
+pub(crate) const RECONNECT_JITTER: Duration = Duration::from_millis(50);
 
 /// The shortest and longest ping interval that a gateway can ask for.
 pub(crate) const PING_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(60)];

@@ -17,7 +17,7 @@ use crate::config::CLOSE_TIMEOUT;
 use crate::machine::{Command, Happening, Identity, Machine, Reply, Sendable};
 use crate::queue::EventSink;
 use crate::transport::Transport;
-use crate::{Address, CallError, Disconnect, Ended, SendError};
+use crate::{Address, CallError, Disconnect, Ended, InputCount, SendError};
 
 /// Something to do at once, on its way to the task.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub(crate) struct Channels {
     pub(crate) stop: oneshot::Receiver<Stop>,
     pub(crate) identity: watch::Sender<Option<Identity>>,
     pub(crate) ended: watch::Sender<Option<Ended>>,
+    pub(crate) input_count: watch::Sender<InputCount>,
     pub(crate) events: EventSink,
 }
 
@@ -135,7 +136,13 @@ impl Driver {
                 () = until(deadline) => self.tell(Happening::Timer),
             }
             self.release_held();
+            self.count_inputs();
         }
+    }
+
+    fn count_inputs(&self) {
+        let count = self.machine.inputs();
+        self.channels.input_count.send_if_modified(|old| std::mem::replace(old, count) != count);
     }
 
     fn tell(&mut self, happening: Happening) {

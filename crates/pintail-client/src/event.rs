@@ -33,13 +33,31 @@ pub enum Event {
         /// Why; [`RoomLeftReason::Unspecified`] when it was found out after a reconnect.
         reason: RoomLeftReason,
     },
-    /// The stream to a game is open, for the first time or again after a change behind it.
+    /// The stream to a game is open for the first time.
     GameAttached {
         /// The game.
         game: GameId,
         /// The game's type, such as `gomoku`.
         game_type: String,
-        /// Whether the messages since the last one were given up: what follows brings the player up to date.
+        /// Whether the messages since the last one that an earlier life of this session had were given up: what follows
+        /// brings the player up to date.
+        resynchronised: bool,
+    },
+    /// Nothing comes from the game for a moment. The client opens the stream again by itself, and keeps the player's
+    /// inputs meanwhile, so an application says no more than that, and plays on as soon as the pause is over:
+    /// [`GameResumed`](Self::GameResumed). It comes once, however long the pause is and whatever else fails in it.
+    GamePaused {
+        /// The game.
+        game: GameId,
+        /// Why.
+        why: PauseReason,
+    },
+    /// The game goes on where it was: every input that was sent has arrived or does now, and each message once.
+    GameResumed {
+        /// The game.
+        game: GameId,
+        /// Whether messages were given up because the player was too far behind: what follows brings the player up to
+        /// date.
         resynchronised: bool,
     },
     /// A reliable message of the game: exactly once, in order.
@@ -51,7 +69,8 @@ pub enum Event {
         /// The game's own bytes.
         payload: Bytes,
     },
-    /// The newest state message of the game; older ones that were not taken are gone.
+    /// The newest state message of the game; older ones that were not taken are gone. Its step never goes back: after a
+    /// pause, a state older than one that was shown is passed over.
     GameState {
         /// The game.
         game: GameId,
@@ -73,7 +92,7 @@ pub enum Event {
         /// A sentence for people; empty when it finished.
         message: String,
     },
-    /// The stream to the game is closed.
+    /// The stream to the game is closed for good. It is the game's last event.
     GameDetached {
         /// The game.
         game: GameId,
@@ -81,9 +100,21 @@ pub enum Event {
         reason: GameDetachReason,
         /// A sentence for people.
         message: String,
-        /// Whether the client opens it again by itself. If not, this is the game's last event.
-        retry: bool,
     },
     /// The client has ended for good. It is the last event.
     Ended(Ended),
+}
+
+/// Why a game pauses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PauseReason {
+    /// The connection to the gateway is lost; [`Event::Disconnected`] came just before.
+    Disconnected,
+    /// The stream was interrupted behind the gateway.
+    Detached {
+        /// Why: mostly [`GameDetachReason::ServerUnreachable`], when the game's server is being replaced.
+        reason: GameDetachReason,
+        /// A sentence for people.
+        message: String,
+    },
 }

@@ -44,15 +44,16 @@ mod config;
 mod driver;
 mod error;
 mod event;
-mod machine;
+#[doc(hidden)]
+pub mod machine;
 mod queue;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use client::Client;
+pub use client::{Client, InputCount};
 pub use config::ClientConfig;
 pub use error::{CallError, Disconnect, Ended, SendError};
-pub use event::Event;
+pub use event::{Event, PauseReason};
 pub use pintail_core::{GameId, ResumeToken, RoomId, Round, SessionId, Step};
 pub use pintail_engine::backoff::BackoffPolicy;
 pub use pintail_wire::client::{

@@ -10,7 +10,7 @@
 //! | silence for `down_after` | accused of being dead; down if the store agrees |
 //! | a broken link and a refused redial | after `settle`, accused of refusing; down at once |
 //! | no link was ever open | suspect after `suspect_after`, and never more: a wall may stand before this observer alone |
-//! | the registry has switched it off | down, as soon as a scan shows it |
+//! | the registry has switched it off | down, as soon as a scan shows it, and its link is closed, also if it answers |
 //! | its entry has vanished, or its lease has lapsed | nothing: then the store may have forgotten it |
 //!
 //! An observer can be wrong by its own fault, in two ways that it can notice. Its own ticks come late: then silence may
@@ -213,7 +213,7 @@ pub enum Command {
     Stalled(Duration),
     /// Ask every linked server for a sign of life at once: a link broke, and the others tell whose fault it was.
     RollCall,
-    /// Close the link to this server: it is down, and nothing is heard over the link.
+    /// Close the link to this server: it is down, and what it still says counts for nothing.
     CloseLink(Peer),
     /// The slot is no longer watched.
     Forgotten(Slot),

@@ -53,6 +53,8 @@ pub struct Load {
     pub steps_given_up: u64,
     /// How far commits are behind; `None` while there is no journal.
     pub commit_lag: Option<Duration>,
+    /// How many games go on unprotected, because the store can't be reached.
+    pub unprotected: u32,
     /// The share of the CPU that the work used since the last report, 1.0 for all that it can use; `None` if unknown.
     pub cpu: Option<f64>,
 }
@@ -114,11 +116,14 @@ impl LoadMonitor {
         self.late.turn(now, late >= LATE_ENTER, late <= LATE_LEAVE);
         let lag = load.commit_lag.unwrap_or_default();
         self.lag.turn(now, lag >= LAG_ENTER, lag <= LAG_LEAVE);
+        let unprotected = load.unprotected;
         let causes = [
+            (unprotected > 0).then(|| format!("unprotected: {unprotected} games (the store can't be reached)")),
             self.count.is_shut().then(|| format!("{} {used} of {capacity}", self.what)),
             self.cpu.is_shut().then(|| cpu.map_or("cpu".to_owned(), |cpu| format!("cpu {:.0} %", cpu * 100.0))),
             self.late.is_shut().then(|| format!("{:.0} % of steps late", late * 100.0)),
-            self.lag.is_shut().then(|| format!("commits {} ms behind", lag.as_millis())),
+            // What is unprotected writes nothing: one sentence for the one trouble is enough.
+            (self.lag.is_shut() && unprotected == 0).then(|| format!("commits {} ms behind", lag.as_millis())),
         ];
         let cause = causes.into_iter().flatten().collect::<Vec<_>>().join(", ");
         let status = if cause.is_empty() { Status::Smooth } else { Status::Congested };

@@ -64,10 +64,16 @@ impl<T: Copy> Outgoing<T> {
         {
             return Err(Full);
         }
+        Ok(self.push_unbounded(tag, payload))
+    }
+
+    /// As [`push`](Self::push), however far behind the other side is: for what is brought back after its sender was lost, and
+    /// with it what was acknowledged meanwhile. Whoever brings it back bounds it.
+    pub fn push_unbounded(&mut self, tag: T, payload: Bytes) -> Seq {
         self.unacked_bytes += payload.len();
         self.unacked.push_back((tag, payload));
         self.sent = self.sent.next();
-        Ok(self.sent)
+        self.sent
     }
 
     /// Forgets what the other side has.
@@ -239,6 +245,18 @@ mod tests {
         outgoing.resume_after(Seq(90));
         assert_eq!(outgoing.sent(), Seq(58));
         assert_eq!(outgoing.acknowledge(Seq(58)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_brought_back_has_no_bound_and_what_comes_after_it_has() {
+        let mut outgoing = Outgoing::new();
+        outgoing.resume_after(Seq(10));
+        for number in 0..=STREAM_UNACKED_MESSAGES_MAX as u64 {
+            assert_eq!(outgoing.push_unbounded((), payload(number)), Seq(11 + number));
+        }
+        assert_eq!(outgoing.push((), payload(0)), Err(Full));
+        outgoing.acknowledge(Seq(20)).unwrap();
+        assert!(outgoing.push((), payload(0)).is_ok());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use crate::metrics::Why;
 use crate::server::{Gateway, STORE_AWAY};
-use crate::sessions::Session;
+use crate::session::Session;
 use crate::strangers::Stranger;
 use crate::transport::Transport;
 
@@ -350,7 +350,7 @@ fn pong(ping: &Frame, outbox: &Outbox) -> Result<(), Refusal> {
 
 /// The session's connection is over: whoever has to know is told.
 async fn depart(gateway: &Gateway, session: &Session) {
-    Gateway::detach_gone(session);
+    gateway.detach_gone(session);
     if !gateway.unseat(session) || gateway.stop.is_cancelled() {
         // A newer connection is here, or the whole gateway leaves, which the store notes for all its sessions at once.
         return;

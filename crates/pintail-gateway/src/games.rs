@@ -1,124 +1,212 @@
 //! Attaching sessions to games, and carrying what they send.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pintail_core::{GameId, RoomId, Round};
+use pintail_core::limits::ATTACH_WAIT;
+use pintail_core::{GameId, Incarnation, RoomId, Round};
 use pintail_net::PushError;
-use pintail_store::GameRecord;
-use pintail_wire::Message;
+use pintail_store::{GameRecord, StoreError};
 use pintail_wire::client::{GameAttach, GameDetachReason};
-use pintail_wire::kind::link as kind;
-use pintail_wire::link::{Attach, Detach};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
 use crate::links::Link;
-use crate::server::{Gateway, STORE_AWAY};
-use crate::sessions::{AttachLookup, Attachment, Session};
+use crate::server::Gateway;
+use crate::session::{AttachFailed, AttachNumber, Attachment, LastServer, Session};
+use crate::waiting::{Answer, FirstLook, LOOK_PERIOD, Question, TooMany, Waiter};
 
 /// How long a client's input waits for a link whose queue is full.
 const LINK_ROOM_TIMEOUT: Duration = pintail_core::limits::LINK_SILENCE_MAX;
 
-/// Why a session was not attached, for the client.
-struct Refusal {
-    reason: GameDetachReason,
-    message: String,
-    retry: bool,
-}
-
-impl Refusal {
-    fn unreachable(message: String) -> Self {
-        Self { reason: GameDetachReason::ServerUnreachable, message, retry: true }
-    }
-
-    fn over() -> Self {
-        let message = "there is no such game, or it is over".to_owned();
-        Self { reason: GameDetachReason::NoSuchGame, message, retry: false }
-    }
+/// What a session that waits for a game wants.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) session: Arc<Session>,
+    number: AttachNumber,
+    attach: GameAttach,
 }
 
 impl Gateway {
-    /// A client's `GAME_ATTACH`: looks the game up, beside the client's conversation.
-    pub(crate) fn begin_attach(self: &Arc<Self>, session: &Arc<Session>, wanted: GameAttach) {
-        if let Some(lookup) = session.begin_attach() {
-            self.tasks.spawn(self.clone().attach(lookup, wanted));
-        } else {
-            let game = wanted_game(&wanted);
-            session.push_detached(game, GameDetachReason::ServerUnreachable, "too many attaches at once", true);
+    /// A client's `GAME_ATTACH`: it waits until the game's server is known and linked, which is mostly at once.
+    pub(crate) fn begin_attach(self: &Arc<Self>, session: &Arc<Session>, attach: GameAttach) {
+        let (game, now) = (game_of(&attach), self.now());
+        let wish = Wish { session: session.clone(), number: session.next_attach(), attach };
+        let waiter = Waiter { session: session.id, game, since: now, wish };
+        let last = session.last_server(game);
+        let first_look = match last {
+            Some(LastServer::Lost(server)) => match self.links.to_incarnation(server) {
+                Some(link) => return self.open_stream(waiter, &link),
+                None => FirstLook::Later,
+            },
+            // It may have moved.
+            Some(LastServer::Linked(_)) | None => FirstLook::AtOnce,
+        };
+        if self.wait(waiter, last.map(LastServer::incarnation), first_look) == Err(TooMany) {
+            self.metrics.detaches.inc();
+            let message = "too many players wait for their games here: try again";
+            return session.push_detached(game, GameDetachReason::ServerUnreachable, message, true);
+        }
+        // Its server may have been linked, or another have taken it over, between the look at them and now; then nobody
+        // found this session waiting.
+        if let Some(LastServer::Lost(server)) = session.last_server(game)
+            && let Some(link) = self.links.to_incarnation(server)
+        {
+            self.attach_waiting(game, &link);
+        }
+        self.ask_store();
+    }
+
+    /// Asks the store about the games that are due.
+    fn ask_store(self: &Arc<Self>) {
+        while let Some(question) = self.next_question() {
+            self.tasks.spawn(self.clone().look_up(question));
         }
     }
 
-    /// Finds a game's server and opens the session's stream to it.
-    async fn attach(self: Arc<Self>, lookup: AttachLookup, wanted: GameAttach) {
-        let game = wanted_game(&wanted);
-        let session = &lookup.session;
-        let found = self.find_game(session, game).await;
-        if !lookup.is_current() {
-            return;
-        }
-        let opened = found.and_then(|link| {
-            let attach = Attach {
-                session: session.id.0,
-                generation: session.generation.0,
-                room: wanted.room,
-                round: wanted.round,
-                received: wanted.received,
-                step_seen: wanted.step_seen,
-            };
-            let unsent = |error: PushError| Refusal::unreachable(format!("{}: {error}", link.slot));
-            link.outbox.push(kind::ATTACH, &[&attach.encode_to_vec()]).map_err(unsent)?;
-            Ok(link)
-        });
-        match opened {
-            Ok(link) => self.attached(session, Attachment { game, link }),
-            Err(refusal) => {
-                self.metrics.detaches.inc();
-                session.push_detached(game, refusal.reason, &refusal.message, refusal.retry);
+    fn next_question(&self) -> Option<Question> {
+        let now = self.now();
+        self.with_waiting(|waiting| waiting.next_question(now))
+    }
+
+    /// Asks about one game, and then about those that are due by then.
+    async fn look_up(self: Arc<Self>, mut question: Question) {
+        loop {
+            self.metrics.game_lookups.inc();
+            let found = self.store.game(question.game).await;
+            self.found(question, found);
+            match self.next_question() {
+                Some(next) => question = next,
+                None => return,
             }
         }
     }
 
-    fn attached(&self, session: &Session, attachment: Attachment) {
-        self.metrics.attaches.inc();
-        let Attachment { game, link } = attachment.clone();
-        if let Some(before) = session.attach(attachment)
-            && before.game != game
-        {
-            send_detach(session, &before);
-        }
-        // The link may have broken between the push and now; whoever saw it break did not find this session on it.
-        if link.outbox.is_closed() {
-            self.detach_broken(session, &link);
-        }
-        // And the client may have gone, without finding an attachment to end.
-        if session.outbox.is_closed()
-            && let Some(attachment) = session.detach()
-        {
-            send_detach(session, &attachment);
+    fn found(&self, question: Question, found: Result<Option<GameRecord>, StoreError>) {
+        let Question { game, .. } = question;
+        match found {
+            Ok(Some(GameRecord { owner, outcome, .. })) => {
+                self.answered(question, Answer::Server(owner.incarnation));
+                // The server of a game that is over keeps its last messages for a while, for players who were away.
+                if let Some(link) = self.links.to(owner.slot, owner.incarnation) {
+                    self.attach_waiting(game, &link);
+                } else if outcome.is_some() {
+                    self.refuse_over(question, |_| true);
+                }
+            }
+            Ok(None) => {
+                self.answered(question, Answer::Nobody);
+                // The store may have lost it. Then its server has it, and will put it back.
+                self.attach_where_played(question);
+                self.refuse_over(question, |waiter| waiter.wish.session.last_server(game).is_none());
+            }
+            Err(error) => {
+                debug!(%game, %error, "can't look a game up");
+                self.answered(question, Answer::Failed);
+                self.attach_where_played(question);
+            }
         }
     }
 
-    async fn find_game(&self, session: &Session, game: GameId) -> Result<Arc<Link>, Refusal> {
-        let record = self.store.game(game).await.map_err(|error| {
-            debug!(%game, %error, "can't look a game up");
-            Refusal::unreachable(STORE_AWAY.to_owned())
-        })?;
-        let Some(GameRecord { owner, outcome, .. }) = record else { return self.find_forgotten(session, game) };
-        // The server of a game that is over keeps its last messages for a while, for players who were away.
-        self.links.to(owner.slot, owner.incarnation).ok_or_else(|| match outcome {
-            Some(_) => Refusal::over(),
-            None => Refusal::unreachable(format!("there is no link to {} at the moment", owner.slot)),
+    fn answered(&self, question: Question, answer: Answer) {
+        let now = self.now();
+        self.with_waiting(|waiting| waiting.answered(now, question, answer));
+    }
+
+    /// Attaches those whom this question was about where they played last, if that is linked.
+    fn attach_where_played(&self, question: Question) {
+        let Question { game, since } = question;
+        let linked = |waiter: &Waiter<Wish>| {
+            let server = waiter.wish.session.last_server(game)?.incarnation();
+            self.links.to_incarnation(server)
+        };
+        let is_linked = |waiter: &Waiter<Wish>| waiter.since <= since && linked(waiter).is_some();
+        for waiter in self.with_waiting(|waiting| waiting.take_where(game, is_linked)) {
+            match linked(&waiter) {
+                Some(link) => self.open_stream(waiter, &link),
+                None => self.wait_again(waiter),
+            }
+        }
+    }
+
+    /// There is no such game for those whom this question was about and of whom this is so.
+    fn refuse_over(&self, question: Question, is_so: impl Fn(&Waiter<Wish>) -> bool) {
+        let Question { game, since } = question;
+        let is_refused = |waiter: &Waiter<Wish>| waiter.since <= since && is_so(waiter);
+        for waiter in self.with_waiting(|waiting| waiting.take_where(game, is_refused)) {
+            self.metrics.detaches.inc();
+            let message = "there is no such game, or it is over";
+            waiter.wish.session.push_detached(game, GameDetachReason::NoSuchGame, message, false);
+        }
+    }
+
+    /// A game server says that it has taken these games over: their players go there without a question, those who come
+    /// for them a moment later as well.
+    pub(crate) fn games_here(&self, link: &Arc<Link>, games: &[GameId]) {
+        let taken: HashSet<_> = games.iter().copied().collect();
+        for session in self.sessions.all() {
+            if let Some(game) = session.moved(&taken, link) {
+                self.metrics.detaches.inc();
+                let message = "another server has taken the game over";
+                session.push_detached(game, GameDetachReason::ServerUnreachable, message, true);
+            }
+        }
+        games.iter().for_each(|game| self.attach_waiting(*game, link));
+    }
+
+    /// A link to a game server is open: whoever waits for its games has waited for that.
+    pub(crate) fn game_server_linked(&self, link: &Arc<Link>) {
+        let games = self.with_waiting(|waiting| waiting.games_of(link.incarnation));
+        games.into_iter().for_each(|game| self.attach_waiting(game, link));
+    }
+
+    /// Opens the streams of all who wait for a game.
+    fn attach_waiting(&self, game: GameId, link: &Arc<Link>) {
+        for waiter in self.with_waiting(|waiting| waiting.take(game)) {
+            self.open_stream(waiter, link);
+        }
+    }
+
+    fn open_stream(&self, waiter: Waiter<Wish>, link: &Arc<Link>) {
+        let Wish { session, number, attach } = &waiter.wish;
+        match session.attach(*number, Attachment { game: waiter.game, link: link.clone() }, attach) {
+            Ok(()) => {
+                self.metrics.attaches.inc();
+                self.metrics.attach_wait.observe(self.now().saturating_sub(waiter.since).as_secs_f64());
+            }
+            // The client is gone, or wants something else by now.
+            Err(AttachFailed::Outdated) => {}
+            Err(AttachFailed::Unsent(_)) => self.wait_again(waiter),
+        }
+    }
+
+    /// A connection that is over waits for nothing: a newer one of the session may.
+    fn wait(&self, waiter: Waiter<Wish>, server: Option<Incarnation>, first_look: FirstLook) -> Result<(), TooMany> {
+        let now = self.now();
+        self.with_waiting(|waiting| {
+            let is_outdated = waiter.wish.session.is_outdated(waiter.wish.number);
+            if is_outdated { Ok(()) } else { waiting.add(now, waiter, server, first_look) }
         })
     }
 
-    /// A game that the store does not know, which may have lost it. Its server has it, and will put it back.
-    fn find_forgotten(&self, session: &Session, game: GameId) -> Result<Arc<Link>, Refusal> {
-        let server = session.lately_played(game).ok_or_else(Refusal::over)?;
-        let forgotten =
-            || Refusal::unreachable("the store has forgotten the game; its server is looked for".to_owned());
-        self.links.to_incarnation(server).ok_or_else(forgotten)
+    /// What was in the way may be gone at the next look.
+    fn wait_again(&self, waiter: Waiter<Wish>) {
+        // It had its place a moment ago; should another have it by now, the client asks again by itself.
+        let _ = self.wait(waiter, None, FirstLook::Later);
+    }
+
+    /// Looks for the games that are waited for, and tells those who have waited for too long.
+    pub(crate) fn look_for_games(self: &Arc<Self>) {
+        let now = self.now();
+        for waiter in self.with_waiting(|waiting| waiting.look(now)) {
+            self.metrics.detaches.inc();
+            let message = format!("the game's server could not be reached for {} s", ATTACH_WAIT.as_secs());
+            let reason = GameDetachReason::ServerUnreachable;
+            waiter.wish.session.push_detached(waiter.game, reason, &message, true);
+        }
+        self.ask_store();
     }
 
     /// Carries a `GAME_INPUT` or `GAME_ACK` to the session's game. Without one it is dropped: what is numbered is sent
@@ -144,27 +232,35 @@ impl Gateway {
     pub(crate) fn detach_broken(&self, session: &Session, link: &Link) {
         if let Some(game) = session.detach_from(link) {
             self.metrics.detaches.inc();
-            let message = format!("the link to {} is lost", link.slot);
-            session.push_detached(game, GameDetachReason::ServerUnreachable, &message, true);
+            let message = "the link to the game's server is lost";
+            session.push_detached(game, GameDetachReason::ServerUnreachable, message, true);
         }
     }
 
-    /// The session's connection is gone: its game hears of it.
-    pub(crate) fn detach_gone(session: &Session) {
-        if let Some(attachment) = session.detach() {
-            send_detach(session, &attachment);
-        }
+    /// The session's connection is gone: its game hears of it, and it waits for none.
+    pub(crate) fn detach_gone(&self, session: &Session) {
+        session.leave();
+        self.with_waiting(|waiting| {
+            let waits = waiting.wish(session.id).is_some_and(|wish| wish.session.generation == session.generation);
+            if waits {
+                waiting.remove(session.id);
+            }
+        });
     }
 }
 
-fn wanted_game(wanted: &GameAttach) -> GameId {
-    GameId { room: RoomId(wanted.room), round: Round(wanted.round) }
+fn game_of(attach: &GameAttach) -> GameId {
+    GameId { room: RoomId(attach.room), round: Round(attach.round) }
 }
 
-fn send_detach(session: &Session, attachment: &Attachment) {
-    let Attachment { game, link } = attachment;
-    let detach =
-        Detach { session: session.id.0, generation: session.generation.0, room: game.room.0, round: game.round.0 };
-    // A link that can't take it is about to break, which says the same.
-    let _ = link.outbox.push(kind::DETACH, &[&detach.encode_to_vec()]);
+/// Looks for the games that are waited for, until the gateway stops.
+pub(crate) async fn look_for_games(gateway: Arc<Gateway>) {
+    let mut looks = interval(LOOK_PERIOD);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            _ = looks.tick() => gateway.look_for_games(),
+        }
+    }
 }

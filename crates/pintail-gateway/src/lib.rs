@@ -13,12 +13,14 @@
 //! | `door` | lets clients in while there are file descriptors for them |
 //! | `client` | one client's connection: log in, then frame by frame |
 //! | `strangers` | connections that have not said who they are, of which there may be so many |
-//! | `sessions` | who is connected here, and over which link each one plays |
+//! | `session` | one logged-in connection: what its client is told, and over which link it plays |
+//! | `sessions` | who is connected here, and what the servers send them |
 //! | `links` | the open links to lobby and game servers |
 //! | `link_task` | one link, from the first dial to the last goodbye |
 //! | `lobby` | lobby requests: forwarded, sent again through another lobby if need be, answered in time |
 //! | `requests` | the table of unanswered lobby requests, without IO |
 //! | `games` | attaching sessions to games |
+//! | `waiting` | the sessions that wait for the server of their game, without IO |
 //! | `transport` | TCP and WebSocket as one |
 //! | `metrics` | what is counted |
 
@@ -36,8 +38,10 @@ mod observer;
 mod registry;
 mod requests;
 pub mod server;
+mod session;
 mod sessions;
 mod strangers;
 mod transport;
+mod waiting;
 
 pub use server::{GatewayConfig, GatewayServer};

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pintail_core::{Incarnation, Slot};
+use pintail_core::{Incarnation, Kind, Slot};
 use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_engine::directory::Peer;
 use pintail_engine::health::{Event, LinkChange, LinkEnd as SeenEnd};
 use pintail_net::dial::dial;
-use pintail_net::{DialError, Identity, TcpConnection};
+use pintail_net::{DialError, Identity, Lease, TcpConnection};
 use pintail_wire::deliver::Deliver;
+use pintail_wire::heartbeat::{Heartbeat, StoreSight};
 use pintail_wire::kind::{client as client_kind, link as kind};
-use pintail_wire::{Frame, Malformed};
+use pintail_wire::{Frame, Malformed, games_here};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ const REDIAL_LIFE_MIN: Duration = Duration::from_millis(250);
 pub(crate) struct LinkTask {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) peer: Peer,
+    /// The gateway's own.
+    pub(crate) lease: watch::Receiver<Lease>,
     pub(crate) wanted: watch::Receiver<bool>,
     pub(crate) stop: CancellationToken,
 }
@@ -101,7 +104,7 @@ impl LinkTask {
     }
 
     /// Carries frames both ways until the link ends.
-    async fn exchange(&self, connection: &mut TcpConnection, link: &Link) -> LinkEnd {
+    async fn exchange(&self, connection: &mut TcpConnection, link: &Arc<Link>) -> LinkEnd {
         let timing = &self.gateway.config.server.timing;
         let mut heartbeat = interval(timing.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -115,7 +118,7 @@ impl LinkTask {
                     let _ = link.outbox.push(kind::GOODBYE, &[]);
                     return LinkEnd::Here;
                 }
-                () = link.given_up.cancelled() => return LinkEnd::Silent,
+                () = link.given_up.cancelled() => return LinkEnd::GivenUp,
                 _ = heartbeat.tick() => {
                     if silence.one_more() {
                         return LinkEnd::Silent;
@@ -143,24 +146,26 @@ impl LinkTask {
     }
 
     fn send_heartbeat(&self, link: &Link) {
-        let nanos = u64::try_from(self.gateway.now().as_nanos()).unwrap_or(u64::MAX);
+        let clock = u64::try_from(self.gateway.now().as_nanos()).unwrap_or(u64::MAX);
+        let is_held = self.lease.borrow().covers(Instant::now());
+        let store = if is_held { StoreSight::Reached } else { StoreSight::Away };
         // A full outbox is noticed by the server's silence.
-        let _ = link.outbox.push(kind::HEARTBEAT, &[&nanos.to_be_bytes()]);
+        let _ = link.outbox.push(kind::HEARTBEAT, &[&Heartbeat { clock, store }.to_bytes()]);
     }
 
     /// The time that was sent comes back; one that can't have been sent says nothing.
     fn heartbeat_answered(&self, body: &[u8]) {
-        let sent = body.try_into().map(|nanos| Duration::from_nanos(u64::from_be_bytes(nanos)));
-        if let Some(round_trip) = sent.ok().and_then(|sent| self.gateway.now().checked_sub(sent)) {
+        let Ok(Heartbeat { clock, .. }) = Heartbeat::decode(body) else { return };
+        if let Some(round_trip) = self.gateway.now().checked_sub(Duration::from_nanos(clock)) {
             self.gateway.metrics.round_trip.observe(round_trip.as_secs_f64());
         }
     }
 
     /// Takes a frame and all that arrived with it; says how the link has to end, if it has to.
-    fn take_all(&self, connection: &mut TcpConnection, link: &Link, first: Frame) -> Option<LinkEnd> {
+    fn take_all(&self, connection: &mut TcpConnection, link: &Arc<Link>, first: Frame) -> Option<LinkEnd> {
         let mut next = Some(first);
         while let Some(frame) = next {
-            match self.take(&frame) {
+            match self.take(link, &frame) {
                 Ok(Next::Go) => {}
                 Ok(Next::End) => return Some(LinkEnd::Goodbye),
                 Err(error) => {
@@ -179,7 +184,7 @@ impl LinkTask {
         None
     }
 
-    fn take(&self, frame: &Frame) -> Result<Next, Malformed> {
+    fn take(&self, link: &Arc<Link>, frame: &Frame) -> Result<Next, Malformed> {
         match frame.kind {
             kind::DELIVER => {
                 let deliver = Deliver::decode(frame.body.clone())?;
@@ -187,9 +192,14 @@ impl LinkTask {
                     return Ok(Next::Go);
                 }
                 let delivered =
-                    self.gateway.sessions.deliver(deliver.client_kind, deliver.recipients(), &deliver.shared);
+                    self.gateway.sessions.deliver(link, deliver.client_kind, deliver.recipients(), &deliver.shared);
                 self.gateway.metrics.frames_out.inc_by(delivered.queued);
                 self.gateway.metrics.undeliverable.inc_by(delivered.absent);
+                self.gateway.metrics.fenced.inc_by(delivered.fenced);
+                Ok(Next::Go)
+            }
+            kind::GAMES_HERE if link.slot.kind == Kind::Game => {
+                self.gateway.games_here(link, &games_here::decode(frame.body.clone())?);
                 Ok(Next::Go)
             }
             kind::HEARTBEAT_ANSWER => {
@@ -220,8 +230,10 @@ enum LinkEnd {
     Closed,
     /// The connection broke.
     Broken,
-    /// Nothing was heard for too long, or the server is known to be down.
+    /// Nothing was heard for too long.
     Silent,
+    /// The server is down, whatever is heard of it.
+    GivenUp,
     /// What was heard is no protocol.
     Rubbish,
 }
@@ -234,6 +246,7 @@ impl LinkEnd {
             Self::Closed => "the server closed it",
             Self::Broken => "the connection broke",
             Self::Silent => "the server is silent",
+            Self::GivenUp => "the server is down",
             Self::Rubbish => "the server sent rubbish",
         }
     }
@@ -243,7 +256,7 @@ impl LinkEnd {
         match self {
             Self::Goodbye => SeenEnd::Goodbye,
             Self::Closed | Self::Broken => SeenEnd::Broken,
-            Self::Here | Self::Silent | Self::Rubbish => SeenEnd::ClosedHere,
+            Self::Here | Self::Silent | Self::GivenUp | Self::Rubbish => SeenEnd::ClosedHere,
         }
     }
 
@@ -346,7 +359,7 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
-    use pintail_core::{Endpoint, Kind};
+    use pintail_core::Endpoint;
 
     use super::*;
 

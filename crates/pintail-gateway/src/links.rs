@@ -8,7 +8,7 @@ use std::time::Duration;
 use pintail_core::limits::LINK_OUTBOX_BYTES_MAX;
 use pintail_core::{Health, Incarnation, Kind, SessionId, Slot};
 use pintail_engine::directory::{LinkCommand, Peer};
-use pintail_net::{Identity, Outbox};
+use pintail_net::{Identity, Lease, Outbox};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +19,7 @@ use crate::server::Gateway;
 /// An open link.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// Tells links to the same slot apart.
+    /// Tells links to the same slot apart; from 1 on.
     pub(crate) serial: u64,
     pub(crate) slot: Slot,
     pub(crate) incarnation: Incarnation,
@@ -43,7 +43,7 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct Links {
     shared: Mutex<Shared>,
-    next_serial: AtomicU64,
+    last_serial: AtomicU64,
     roll_calls: watch::Sender<()>,
 }
 
@@ -66,7 +66,7 @@ impl Shared {
 
 impl Default for Links {
     fn default() -> Self {
-        Self { shared: Mutex::default(), next_serial: AtomicU64::default(), roll_calls: watch::channel(()).0 }
+        Self { shared: Mutex::default(), last_serial: AtomicU64::default(), roll_calls: watch::channel(()).0 }
     }
 }
 
@@ -134,7 +134,7 @@ impl Links {
 
     pub(crate) fn open(&self, peer: Peer, identity: &Identity, now: Duration) -> Arc<Link> {
         let link = Arc::new(Link {
-            serial: self.next_serial.fetch_add(1, Ordering::Relaxed),
+            serial: self.last_serial.fetch_add(1, Ordering::Relaxed) + 1,
             slot: identity.slot,
             incarnation: identity.incarnation,
             outbox: Outbox::new(LINK_OUTBOX_BYTES_MAX),
@@ -171,6 +171,8 @@ const fn mix(mut value: u64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct LinkKeeper {
     gateway: Arc<Gateway>,
+    /// The gateway's own lease, of which its heartbeats speak.
+    lease: watch::Receiver<Lease>,
     keepers: BTreeMap<Slot, Keeper>,
     tasks: TaskTracker,
     ended: mpsc::Sender<Peer>,
@@ -184,8 +186,8 @@ struct Keeper {
 
 impl LinkKeeper {
     /// A keeper of no links. `ended` hears of servers whose task has ended by itself.
-    pub(crate) fn new(gateway: Arc<Gateway>, ended: mpsc::Sender<Peer>) -> Self {
-        Self { gateway, keepers: BTreeMap::new(), tasks: TaskTracker::new(), ended }
+    pub(crate) fn new(gateway: Arc<Gateway>, lease: watch::Receiver<Lease>, ended: mpsc::Sender<Peer>) -> Self {
+        Self { gateway, lease, keepers: BTreeMap::new(), tasks: TaskTracker::new(), ended }
     }
 
     /// Does what the directory decided.
@@ -223,7 +225,8 @@ impl LinkKeeper {
     fn dial(&mut self, peer: Peer) {
         let (wanted, wanted_rx) = watch::channel(true);
         let stop = CancellationToken::new();
-        let task = LinkTask { gateway: self.gateway.clone(), peer, wanted: wanted_rx, stop: stop.clone() };
+        let (gateway, lease) = (self.gateway.clone(), self.lease.clone());
+        let task = LinkTask { gateway, peer, lease, wanted: wanted_rx, stop: stop.clone() };
         let ended = self.ended.clone();
         self.tasks.spawn(async move {
             let stop = task.stop.clone();

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::requests::{RequestKey, TooMany};
 use crate::server::Gateway;
-use crate::sessions::Session;
+use crate::session::Session;
 
 /// How often unanswered lobby requests are looked at.
 const REQUESTS_CHECK: Duration = Duration::from_millis(250);

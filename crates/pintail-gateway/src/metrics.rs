@@ -24,6 +24,9 @@ pub(crate) struct ServerHealth {
 /// From a tenth of a millisecond, which is a machine's own loopback, to three seconds, after which a link is closed.
 const ROUND_TRIP_BUCKETS: u16 = 16;
 
+/// From a millisecond, in which nobody notices anything, to the eight seconds that contain the longest wait.
+const ATTACH_WAIT_BUCKETS: u16 = 14;
+
 /// The gateway's metrics.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -35,11 +38,15 @@ pub(crate) struct Metrics {
     pub(crate) frames_in: Counter,
     pub(crate) frames_out: Counter,
     pub(crate) undeliverable: Counter,
+    pub(crate) fenced: Counter,
     pub(crate) lobby_requests: Counter,
     pub(crate) lobby_retries: Counter,
     pub(crate) lobby_timeouts: Counter,
     pub(crate) attaches: Counter,
     pub(crate) detaches: Counter,
+    pub(crate) attaches_waiting: Gauge,
+    pub(crate) attach_wait: Histogram,
+    pub(crate) game_lookups: Counter,
     /// As many servers as the registry has slots.
     server_health: Family<ServerHealth, Gauge>,
     pub(crate) suspicions: Counter,
@@ -62,11 +69,15 @@ impl Default for Metrics {
             frames_in: Counter::default(),
             frames_out: Counter::default(),
             undeliverable: Counter::default(),
+            fenced: Counter::default(),
             lobby_requests: Counter::default(),
             lobby_retries: Counter::default(),
             lobby_timeouts: Counter::default(),
             attaches: Counter::default(),
             detaches: Counter::default(),
+            attaches_waiting: Gauge::default(),
+            attach_wait: Histogram::new(exponential_buckets(0.001, 2.0, ATTACH_WAIT_BUCKETS)),
+            game_lookups: Counter::default(),
             server_health: Family::default(),
             suspicions: Counter::default(),
             downs: Counter::default(),
@@ -98,6 +109,8 @@ impl Metrics {
         registry.register("client_frames_sent", "Frames queued for clients", self.frames_out.clone());
         let help = "Frames from servers for sessions that are not here";
         registry.register("client_frames_undeliverable", help, self.undeliverable.clone());
+        let help = "Frames from game servers for sessions that don't play there";
+        registry.register("client_frames_fenced", help, self.fenced.clone());
         registry.register("lobby_requests", "Lobby requests from clients", self.lobby_requests.clone());
         let help = "Lobby requests sent again through another lobby server";
         registry.register("lobby_requests_retried", help, self.lobby_retries.clone());
@@ -106,6 +119,11 @@ impl Metrics {
         registry.register("game_attaches", "Sessions attached to games", self.attaches.clone());
         let help = "Sessions detached from games because a link broke or could not be had";
         registry.register("game_detaches", help, self.detaches.clone());
+        let help = "Sessions that wait for the server of their game";
+        registry.register("game_attaches_waiting", help, self.attaches_waiting.clone());
+        let help = "How long sessions that were attached to a game had waited for its server";
+        registry.register_with_unit("game_attach_wait", help, Unit::Seconds, self.attach_wait.clone());
+        registry.register("game_lookups", "Questions to the store about where a game is", self.game_lookups.clone());
         self.register_health(registry);
     }
 

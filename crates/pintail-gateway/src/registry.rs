@@ -9,7 +9,7 @@ use pintail_core::Kind;
 use pintail_core::limits::SESSION_TTL;
 use pintail_engine::directory::{Directory, Peer};
 use pintail_engine::health::{Event, Listing, Standing};
-use pintail_net::{Identity, MemberEvent, Renewer, RoleError};
+use pintail_net::{Identity, MemberEvent, Membership, Renewer, RoleError};
 use pintail_store::{BrokenEntry, Letter, Notice, ServerRecord};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::client;
 use crate::links::LinkKeeper;
 use crate::server::Gateway;
-use crate::sessions::Session;
+use crate::session::Session;
 
 /// How often the store hears that the sessions are still here.
 const SESSIONS_REFRESH: Duration = SESSION_TTL.checked_div(6).expect("six is not zero");
@@ -45,9 +45,13 @@ pub(crate) struct MainLoop {
 }
 
 impl MainLoop {
-    pub(crate) fn new(gateway: Arc<Gateway>, identity: watch::Sender<Option<Identity>>, renewer: Renewer) -> Self {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        identity: watch::Sender<Option<Identity>>,
+        membership: &Membership,
+    ) -> Self {
         let (ended_tx, ended) = mpsc::channel(64);
-        let keeper = LinkKeeper::new(gateway.clone(), ended_tx);
+        let keeper = LinkKeeper::new(gateway.clone(), membership.lease(), ended_tx);
         Self {
             gateway,
             identity,
@@ -56,7 +60,7 @@ impl MainLoop {
             ended,
             due: BTreeSet::new(),
             broken: Vec::new(),
-            renewer,
+            renewer: membership.renewer(),
             stops_at: None,
         }
     }

@@ -21,6 +21,7 @@ use tracing::info;
 
 use crate::condition;
 use crate::door::Door;
+use crate::games::{self, Wish};
 use crate::links::{Link, Links};
 use crate::listen::{self, Protocol};
 use crate::lobby;
@@ -28,7 +29,9 @@ use crate::metrics::Metrics;
 use crate::observer::{HEARD_MAX, Watch};
 use crate::registry::MainLoop;
 use crate::requests::Requests;
-use crate::sessions::{Replaced, Session, Sessions};
+use crate::session::Session;
+use crate::sessions::{Replaced, Sessions};
+use crate::waiting::Waiting;
 
 /// How many logins the store is asked about at once; more wait their turn, so that a storm of them comes as a queue.
 const LOGINS_MAX: usize = 128;
@@ -143,7 +146,8 @@ impl GatewayServer {
         gateway.tasks.spawn(lobby::expire_requests(gateway.clone()));
         gateway.tasks.spawn(condition::measure(gateway.clone(), membership.renewer()));
         gateway.tasks.spawn(Watch::new(gateway.clone(), heard, cut_off).run());
-        let mut main = MainLoop::new(gateway.clone(), identity_tx, membership.renewer());
+        gateway.tasks.spawn(games::look_for_games(gateway.clone()));
+        let mut main = MainLoop::new(gateway.clone(), identity_tx, &membership);
         let ended = main.run(members, &stop).await;
 
         gateway.tell_clients_to_leave();
@@ -180,6 +184,7 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Sessions,
     pub(crate) links: Links,
     requests: Mutex<Requests>,
+    waiting: Mutex<Waiting<Wish>>,
     pub(crate) metrics: Metrics,
     /// What happens to the servers.
     pub(crate) events: Events,
@@ -217,6 +222,7 @@ impl Gateway {
             sessions: Sessions::default(),
             links: Links::default(),
             requests: Mutex::default(),
+            waiting: Mutex::default(),
             metrics,
             events: Events::default(),
             heard,
@@ -287,6 +293,14 @@ impl Gateway {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at the sessions that wait for their games, or changes them. Sessions and links may be looked at meanwhile.
+    pub(crate) fn with_waiting<R>(&self, act: impl FnOnce(&mut Waiting<Wish>) -> R) -> R {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = act(&mut waiting);
+        self.metrics.attaches_waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+        done
+    }
+
     /// Whether players can do something here: it is registered, and a lobby server is linked.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
@@ -318,7 +332,7 @@ impl Gateway {
             Ok(Some(before)) => {
                 // What the old connection still says must not mix with what the new one will. The game hears that it is
                 // gone: the new one may not come to play.
-                Self::detach_gone(&before);
+                self.detach_gone(&before);
                 before.replaced();
             }
             Err(Replaced) => session.replaced(),
@@ -342,14 +356,18 @@ impl Gateway {
     }
 
     /// A link is open.
-    pub(crate) fn link_opened(&self, link: &Link) {
+    pub(crate) fn link_opened(&self, link: &Arc<Link>) {
         self.metrics.links.inc();
         self.update_readiness();
-        if link.slot.kind == Kind::Lobby {
-            if self.moved.swap(false, Ordering::Relaxed) {
-                self.sessions.all().iter().for_each(|session| self.tell_presence(session, Presence::Back));
+        match link.slot.kind {
+            Kind::Lobby => {
+                if self.moved.swap(false, Ordering::Relaxed) {
+                    self.sessions.all().iter().for_each(|session| self.tell_presence(session, Presence::Back));
+                }
+                self.dispatch_requests();
             }
-            self.dispatch_requests();
+            Kind::Game => self.game_server_linked(link),
+            Kind::Gateway => {}
         }
     }
 

@@ -47,6 +47,17 @@ impl Beat {
         if self.shared.stuck.load(Ordering::Relaxed) { Pulse::Stuck } else { Pulse::Steady }
     }
 
+    /// Resolves once the loop has not come round for `patience`.
+    pub async fn stuck(&self, patience: Duration) {
+        let mut looks = Looks::default();
+        loop {
+            sleep(patience / LOOKS).await;
+            if looks.look(self.shared.rounds.load(Ordering::Relaxed)) == Pulse::Stuck {
+                return;
+            }
+        }
+    }
+
     /// Looks until it is dropped: a loop that has not come round for `patience` is stuck, of which the registry is told at
     /// once.
     pub fn watch(&self, patience: Duration, renewer: Renewer) -> AbortOnDropHandle<()> {
@@ -119,5 +130,20 @@ mod tests {
         assert_eq!(beat.pulse(), Pulse::Stuck);
         beat.beat();
         assert_eq!(beat.pulse(), Pulse::Steady);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_loop_to_be_stuck_waits_for_a_whole_silence() {
+        let (beat, patience) = (Beat::default(), Duration::from_millis(800));
+        let began = tokio::time::Instant::now();
+        let beats = async {
+            for _ in 0..100 {
+                beat.beat();
+                sleep(patience * 3 / 4).await;
+            }
+        };
+        tokio::join!(beats, beat.stuck(patience));
+        let silence = began.elapsed() - patience * 3 / 4 * 99;
+        assert!((patience..=patience * 5 / 4).contains(&silence), "{silence:?}");
     }
 }

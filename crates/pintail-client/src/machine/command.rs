@@ -11,7 +11,7 @@ use crate::{CallError, Disconnect, Ended, Event};
 
 /// What the machine is told.
 #[derive(Debug)]
-pub(crate) enum Happening {
+pub enum Happening {
     /// The dial succeeded.
     Connected,
     /// The dial failed, or the connection is gone.
@@ -34,7 +34,7 @@ pub(crate) enum Happening {
 
 /// What the machine wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Command {
+pub enum Command {
     /// Open a connection to the address of this index, instead of any other.
     Dial(usize),
     /// Drop the connection, or the attempt to open one.
@@ -53,7 +53,7 @@ pub(crate) enum Command {
 
 /// Who the gateway says the client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     pub(crate) session: SessionId,
     pub(crate) name: String,
     pub(crate) resume_token: ResumeToken,
@@ -61,14 +61,14 @@ pub(crate) struct Identity {
 
 /// The answer to a lobby call.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Reply {
+pub enum Reply {
     Room(Option<Room>),
     Rooms(RoomPage),
 }
 
 /// Whether an input can be numbered now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sendable {
+pub enum Sendable {
     Now,
     /// The stream is full or not open yet.
     Later,

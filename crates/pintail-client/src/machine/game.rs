@@ -13,8 +13,8 @@ use pintail_wire::{Malformed, Message, kind};
 use rand::rngs::SmallRng;
 
 use super::Command;
-use crate::Event;
-use crate::config::{ACK_AFTER_MESSAGES, ACK_DELAY, ATTACH_BACKOFF, ATTACH_TIMEOUT};
+use crate::config::{ACK_AFTER_MESSAGES, ACK_DELAY, ATTACH_BACKOFF, ATTACH_STABLE_AFTER, ATTACH_TIMEOUT};
+use crate::{Event, InputCount, PauseReason};
 
 /// No honest stream gets here: a message each nanosecond would take a century.
 const SEQ_MAX: u64 = u64::MAX / 4;
@@ -33,12 +33,20 @@ pub(super) enum Verdict {
 enum Phase {
     /// No connection. → `Attaching` after the login.
     Offline,
-    /// `GAME_ATTACH` was sent. → `Open` by `GAME_ATTACHED`, `Pausing` by `GAME_DETACHED` or when it takes too long.
+    /// `GAME_ATTACH` was sent. → `Open` by `GAME_ATTACHED`, `Waiting` by `GAME_DETACHED` or when it takes too long.
     Attaching { deadline: Instant },
-    /// Messages flow. → `Pausing` by `GAME_DETACHED` or a gap.
-    Open,
-    /// The stream was refused or dropped. → `Attaching` then.
-    Pausing { until: Instant },
+    /// Messages flow. → `Attaching` by `GAME_DETACHED` or a gap, or `Waiting` if that comes again and again.
+    Open { since: Instant },
+    /// The stream was refused, or dropped soon after it opened. → `Attaching` then.
+    Waiting { until: Instant },
+}
+
+/// Whether a stream was open for long enough to be worth opening again at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Long,
+    /// It was not, or was not open.
+    Short,
 }
 
 /// The client's end of the stream to one game. It outlives connections.
@@ -50,7 +58,10 @@ pub(super) struct GameStream {
     opened: bool,
     outgoing: Outgoing<()>,
     incoming: Incoming,
+    /// The highest step that a message has shown.
     step_seen: Step,
+    /// The step of the newest state message.
+    state_step: Step,
     /// When an acknowledgement goes out alone, if no input carried it by then.
     ack_at: Option<Instant>,
     backoff: Backoff,
@@ -65,6 +76,7 @@ impl GameStream {
             outgoing: Outgoing::new(),
             incoming: Incoming::new(),
             step_seen: Step(0),
+            state_step: Step(0),
             ack_at: None,
             backoff: Backoff::new(ATTACH_BACKOFF),
         }
@@ -75,7 +87,11 @@ impl GameStream {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    pub(super) fn inputs(&self) -> InputCount {
+        InputCount { sent: self.outgoing.sent().0, acknowledged: self.outgoing.first_unacked().0.saturating_sub(1) }
     }
 
     /// Whether an input of this size can be numbered now. A client never has more unacknowledged than a game holds for
@@ -91,13 +107,14 @@ impl GameStream {
         match self.phase {
             Phase::Offline => None,
             Phase::Attaching { deadline } => Some(deadline),
-            Phase::Pausing { until } => Some(until),
-            Phase::Open => self.ack_at,
+            Phase::Waiting { until } => Some(until),
+            Phase::Open { .. } => self.ack_at,
         }
     }
 
     /// The connection is gone; what is not acknowledged waits for the next.
-    pub(super) fn offline(&mut self) {
+    pub(super) fn offline(&mut self, now: Instant, out: &mut Vec<Command>) {
+        self.stop(now, PauseReason::Disconnected, out);
         self.phase = Phase::Offline;
         self.ack_at = None;
     }
@@ -117,9 +134,9 @@ impl GameStream {
 
     pub(super) fn timer(&mut self, now: Instant, rng: &mut SmallRng, out: &mut Vec<Command>) {
         match self.phase {
-            Phase::Attaching { deadline } if deadline <= now => self.pause(now, rng),
-            Phase::Pausing { until } if until <= now => self.attach(now, out),
-            Phase::Open if self.ack_at.is_some_and(|at| at <= now) => self.send_ack(out),
+            Phase::Attaching { deadline } if deadline <= now => self.wait(now, rng),
+            Phase::Waiting { until } if until <= now => self.attach(now, out),
+            Phase::Open { .. } if self.ack_at.is_some_and(|at| at <= now) => self.send_ack(out),
             _ => {}
         }
     }
@@ -133,7 +150,7 @@ impl GameStream {
     }
 
     pub(super) fn attached(&mut self, now: Instant, attached: GameAttached, out: &mut Vec<Command>) -> Verdict {
-        if matches!(self.phase, Phase::Offline | Phase::Pausing { .. }) {
+        if matches!(self.phase, Phase::Offline | Phase::Waiting { .. }) {
             // The answer to an attach that was given up: the next attach brings its own.
             return Verdict::Open;
         }
@@ -141,8 +158,8 @@ impl GameStream {
         if attached.received.max(attached.next) > SEQ_MAX {
             return self.close(GameDetachReason::StreamBroken, "the game's numbers can't be".to_owned(), out);
         }
-        if !self.opened {
-            self.opened = true;
+        let is_first = !std::mem::replace(&mut self.opened, true);
+        if is_first {
             self.outgoing.resume_after(received);
         }
         if let Err(error) = self.outgoing.acknowledge(received) {
@@ -158,12 +175,14 @@ impl GameStream {
         }
         let resynchronised = Seq(attached.next) > self.incoming.received().next();
         self.incoming.leap(Seq(attached.next));
-        let newly = !self.is_open();
-        self.phase = Phase::Open;
-        self.backoff.succeed();
-        if newly || resynchronised {
-            let event = Event::GameAttached { game: self.game, game_type: attached.game, resynchronised };
-            out.push(Command::Emit(event));
+        let game = self.game;
+        if is_first {
+            out.push(Command::Emit(Event::GameAttached { game, game_type: attached.game, resynchronised }));
+        } else if !self.is_open() || resynchronised {
+            out.push(Command::Emit(Event::GameResumed { game, resynchronised }));
+        }
+        if !self.is_open() {
+            self.phase = Phase::Open { since: now };
         }
         if resynchronised {
             self.ack_at = Some(now + ACK_DELAY);
@@ -232,8 +251,13 @@ impl GameStream {
         if !self.is_open() {
             return Verdict::Open;
         }
-        self.step_seen = self.step_seen.max(state.step);
-        out.push(Command::Emit(Event::GameState { game: self.game, step: state.step, payload: state.payload }));
+        // What a game sends again after an attach may be older than what was shown before, and the latest counts. The
+        // same one again does no harm.
+        if state.step >= self.state_step {
+            self.state_step = state.step;
+            self.step_seen = self.step_seen.max(state.step);
+            out.push(Command::Emit(Event::GameState { game: self.game, step: state.step, payload: state.payload }));
+        }
         self.acked(state.ack, out)
     }
 
@@ -249,7 +273,7 @@ impl GameStream {
 
     /// Emits the stream's last event.
     pub(super) fn emit_closed(&self, reason: GameDetachReason, message: String, out: &mut Vec<Command>) {
-        out.push(Command::Emit(Event::GameDetached { game: self.game, reason, message, retry: false }));
+        out.push(Command::Emit(Event::GameDetached { game: self.game, reason, message }));
     }
 
     fn close(&self, reason: GameDetachReason, message: String, out: &mut Vec<Command>) -> Verdict {
@@ -288,7 +312,8 @@ impl GameStream {
         }
     }
 
-    /// The stream stops for a while; the application hears of it once.
+    /// The stream is dropped by the other side. One that held is opened again at once: the game has moved, and the
+    /// gateway knows best when it is there.
     fn interrupt(
         &mut self,
         now: Instant,
@@ -297,14 +322,25 @@ impl GameStream {
         rng: &mut SmallRng,
         out: &mut Vec<Command>,
     ) {
-        if self.is_open() {
-            out.push(Command::Emit(Event::GameDetached { game: self.game, reason, message, retry: true }));
+        match self.stop(now, PauseReason::Detached { reason, message }, out) {
+            Hold::Long => self.attach(now, out),
+            Hold::Short => self.wait(now, rng),
         }
-        self.pause(now, rng);
     }
 
-    fn pause(&mut self, now: Instant, rng: &mut SmallRng) {
-        self.phase = Phase::Pausing { until: now + self.backoff.fail(rng) };
+    /// The stream is not open any more, if it was; the application hears of it once.
+    fn stop(&mut self, now: Instant, why: PauseReason, out: &mut Vec<Command>) -> Hold {
+        let Phase::Open { since } = self.phase else { return Hold::Short };
+        out.push(Command::Emit(Event::GamePaused { game: self.game, why }));
+        if now < since + ATTACH_STABLE_AFTER {
+            return Hold::Short;
+        }
+        self.backoff.succeed();
+        Hold::Long
+    }
+
+    fn wait(&mut self, now: Instant, rng: &mut SmallRng) {
+        self.phase = Phase::Waiting { until: now + self.backoff.fail(rng) };
         self.ack_at = None;
     }
 

@@ -3,12 +3,12 @@
 //! | module | decides |
 //! | --- | --- |
 //! | this one | when to connect, log in, ping, give up a connection, or end |
-//! | [`command`] | nothing: it is what goes in and comes out |
-//! | [`lobby`] | what an answer or a lobby event means; when to ask for the room |
-//! | [`requests`] | which requests wait for an answer and are sent again |
-//! | [`room`] | which news of a room is news |
-//! | [`play`] | which game the client is in |
-//! | [`game`] | the session stream to one game |
+//! | `command` | nothing: it is what goes in and comes out |
+//! | `lobby` | what an answer or a lobby event means; when to ask for the room |
+//! | `requests` | which requests wait for an answer and are sent again |
+//! | `room` | which news of a room is news |
+//! | `play` | which game the client is in |
+//! | `game` | the session stream to one game |
 
 mod command;
 mod game;
@@ -33,15 +33,16 @@ use pintail_core::{GameId, RequestId, SessionId};
 use pintail_engine::backoff::Backoff;
 use pintail_wire::client::{Error, ErrorCode, Goodbye, GoodbyeReason, Login, Welcome};
 use pintail_wire::{CLIENT_VERSION, Frame, Malformed, Message, kind};
+use rand::RngExt;
 use rand::rngs::SmallRng;
 
-pub(crate) use self::command::{Command, Happening, Identity, Reply, Sendable};
+pub use self::command::{Command, Happening, Identity, Reply, Sendable};
 use self::lobby::RoomCheck;
 use self::play::Play;
 use self::requests::Requests;
 use self::room::RoomView;
-use crate::config::{CLIENT_VERSION_NAME, PING_INTERVAL_BOUNDS, STABLE_AFTER};
-use crate::{CallError, ClientConfig, Disconnect, Ended, Event};
+use crate::config::{CLIENT_VERSION_NAME, PING_INTERVAL_BOUNDS, RECONNECT_JITTER, STABLE_AFTER};
+use crate::{CallError, ClientConfig, Disconnect, Ended, Event, InputCount};
 
 /// How the connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ struct Online {
 
 /// The whole client, without its IO.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub struct Machine {
     config: ClientConfig,
     rng: SmallRng,
     phase: Phase,
@@ -79,6 +80,8 @@ pub(crate) struct Machine {
     offline_since: Instant,
     last_failure: Option<Disconnect>,
     backoff: Backoff,
+    /// Whether the next attempt is made at once: the last connection held.
+    is_prompt: bool,
     /// How many connections were tried; it chooses the address.
     attempts: usize,
     identity: Option<Identity>,
@@ -93,9 +96,10 @@ pub(crate) struct Machine {
 impl Machine {
     /// A client that connects at the first [`Happening::Timer`]. `first_request` must be one that no earlier life of
     /// the session has used: a random number.
-    pub(crate) fn new(config: ClientConfig, now: Instant, first_request: RequestId, rng: SmallRng) -> Self {
+    pub fn new(config: ClientConfig, now: Instant, first_request: RequestId, rng: SmallRng) -> Self {
         Self {
             backoff: Backoff::new(config.reconnect_backoff),
+            is_prompt: true,
             play: Play::new(config.auto_attach),
             config,
             rng,
@@ -112,7 +116,7 @@ impl Machine {
     }
 
     /// Takes in what happened and says what is to be done.
-    pub(crate) fn handle(&mut self, now: Instant, happening: Happening) -> Vec<Command> {
+    pub fn handle(&mut self, now: Instant, happening: Happening) -> Vec<Command> {
         let mut out = Vec::new();
         if self.phase == Phase::Ended {
             return out;
@@ -132,7 +136,7 @@ impl Machine {
     }
 
     /// When [`Happening::Timer`] is due.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Waiting { until } => until.min(self.give_up_at()),
             Phase::Dialling { deadline } | Phase::LoggingIn { deadline } => deadline.min(self.give_up_at()),
@@ -147,27 +151,32 @@ impl Machine {
     }
 
     /// A request id that the session has not used.
-    pub(crate) fn new_request_id(&mut self) -> RequestId {
+    pub fn new_request_id(&mut self) -> RequestId {
         self.requests.new_id()
     }
 
     /// Whether another call can be taken now.
-    pub(crate) fn can_call(&self) -> bool {
+    pub fn can_call(&self) -> bool {
         self.requests.has_room()
     }
 
     /// The game that the client is in.
-    pub(crate) fn game(&self) -> Option<GameId> {
+    pub fn game(&self) -> Option<GameId> {
         self.play.game()
     }
 
+    /// How far the inputs of the game are.
+    pub fn inputs(&self) -> InputCount {
+        self.play.inputs()
+    }
+
     /// Whether an input of this size for this game can be taken now.
-    pub(crate) fn can_send(&self, game: GameId, bytes: usize) -> Sendable {
+    pub fn can_send(&self, game: GameId, bytes: usize) -> Sendable {
         self.play.can_send(game, bytes)
     }
 
     /// The connection is not being read, because the application does not take its events: the gateway's silence says nothing.
-    pub(crate) fn excuse_silence(&mut self, now: Instant) {
+    pub fn excuse_silence(&mut self, now: Instant) {
         match &mut self.phase {
             Phase::Online(online) => online.heard = now,
             Phase::LoggingIn { deadline } => *deadline = now + self.config.handshake_timeout,
@@ -265,14 +274,24 @@ impl Machine {
         if let Phase::Online(online) = self.phase {
             if now >= online.since + STABLE_AFTER {
                 self.backoff.succeed();
+                self.is_prompt = true;
             }
             self.offline_since = now;
-            self.play.offline();
             self.forget_room_check();
             out.push(Command::Emit(Event::Disconnected { why: why.clone() }));
+            self.play.offline(now, out);
         }
         self.last_failure = Some(why);
-        self.phase = Phase::Waiting { until: now + self.backoff.fail(&mut self.rng) };
+        self.phase = Phase::Waiting { until: now + self.pause() };
+    }
+
+    /// How long to wait before the next attempt.
+    fn pause(&mut self) -> Duration {
+        if std::mem::take(&mut self.is_prompt) {
+            RECONNECT_JITTER.mul_f64(self.rng.random::<f64>())
+        } else {
+            self.backoff.fail(&mut self.rng)
+        }
     }
 
     fn give_up(&mut self, out: &mut Vec<Command>) {

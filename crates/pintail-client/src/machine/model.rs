@@ -38,6 +38,9 @@ struct World {
     wire: Wire,
     sent: u64,
     arrived: Vec<u64>,
+    /// What the application knows.
+    is_attached: bool,
+    is_paused: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +95,8 @@ impl Game {
 impl World {
     fn new() -> Self {
         let rig = Rig::new();
-        Self { rig, game: Game::default(), wire: Wire::default(), sent: 0, arrived: Vec::new() }
+        let (game, wire) = (Game::default(), Wire::default());
+        Self { rig, game, wire, sent: 0, arrived: Vec::new(), is_attached: false, is_paused: false }
     }
 
     fn apply(&mut self, commands: Vec<Command>) {
@@ -104,8 +108,20 @@ impl World {
                 }
                 Command::Hangup => self.drop_wire(),
                 Command::Frame(kind, body) => self.wire.to_game.push_back((kind, body)),
-                Command::Emit(Event::GameMessage { mut payload, .. }) => self.arrived.push(payload.get_u64()),
-                Command::Emit(Event::GameAttached { resynchronised, .. }) => assert!(!resynchronised),
+                Command::Emit(Event::GameMessage { mut payload, .. }) => {
+                    assert!(self.is_attached && !self.is_paused, "a message in a pause");
+                    self.arrived.push(payload.get_u64());
+                }
+                Command::Emit(Event::GameAttached { resynchronised, .. }) => {
+                    assert!(!resynchronised && !self.is_attached);
+                    (self.is_attached, self.is_paused) = (true, false);
+                }
+                Command::Emit(Event::GamePaused { .. }) => {
+                    assert!(self.is_attached && !std::mem::replace(&mut self.is_paused, true), "told twice");
+                }
+                Command::Emit(Event::GameResumed { resynchronised, .. }) => {
+                    assert!(!resynchronised && std::mem::replace(&mut self.is_paused, false), "there was no pause");
+                }
                 Command::Emit(_) | Command::Identify(_) | Command::Answer(..) => {}
                 Command::End(why) => panic!("the client ended: {why}"),
             }
@@ -218,5 +234,6 @@ proptest! {
         prop_assert_eq!(&world.game.inputs, &(1..=world.sent).collect::<Vec<_>>());
         prop_assert_eq!(&world.arrived, &(1..=world.game.messages).collect::<Vec<_>>());
         prop_assert!(world.game.outgoing.is_settled(), "the client acknowledged everything");
+        prop_assert!(world.is_attached && !world.is_paused, "the application knows that the game goes on");
     }
 }

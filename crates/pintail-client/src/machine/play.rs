@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 
 use super::game::{GameStream, Verdict};
 use super::{Command, Machine, Sendable};
+use crate::InputCount;
 use crate::config::game_id;
 
 /// The stream to the current game, if there is one. Frames of any other game are late and mean nothing.
@@ -21,6 +22,8 @@ pub(super) struct Play {
     stream: Option<GameStream>,
     /// The last game whose stream was closed for good. Its room may go on saying that it plays.
     over: Option<GameId>,
+    /// The inputs of that game.
+    over_inputs: InputCount,
 }
 
 impl Machine {
@@ -30,8 +33,8 @@ impl Machine {
 }
 
 impl Play {
-    pub(super) const fn new(auto_attach: bool) -> Self {
-        Self { auto_attach, is_online: false, stream: None, over: None }
+    pub(super) fn new(auto_attach: bool) -> Self {
+        Self { auto_attach, is_online: false, stream: None, over: None, over_inputs: InputCount::default() }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -44,6 +47,11 @@ impl Play {
 
     pub(super) fn game(&self) -> Option<GameId> {
         self.stream.as_ref().map(GameStream::game)
+    }
+
+    /// The inputs of the current game, or of the last one.
+    pub(super) fn inputs(&self) -> InputCount {
+        self.stream.as_ref().map_or(self.over_inputs, GameStream::inputs)
     }
 
     pub(super) fn can_send(&self, game: GameId, bytes: usize) -> Sendable {
@@ -68,10 +76,10 @@ impl Play {
         }
     }
 
-    pub(super) fn offline(&mut self) {
+    pub(super) fn offline(&mut self, now: Instant, out: &mut Vec<Command>) {
         self.is_online = false;
         if let Some(stream) = &mut self.stream {
-            stream.offline();
+            stream.offline(now, out);
         }
     }
 
@@ -159,6 +167,7 @@ impl Play {
         let verdict = take(&mut stream);
         if verdict == Ok(Verdict::Closed) {
             self.over = Some(game);
+            self.over_inputs = stream.inputs();
         } else {
             self.stream = Some(stream);
         }
@@ -169,5 +178,6 @@ impl Play {
     fn leave(&mut self, stream: &GameStream, reason: GameDetachReason, message: &str, out: &mut Vec<Command>) {
         stream.emit_closed(reason, message.to_owned(), out);
         self.over = Some(stream.game());
+        self.over_inputs = stream.inputs();
     }
 }

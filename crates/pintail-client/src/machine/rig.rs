@@ -35,8 +35,17 @@ impl Rig {
     }
 
     pub(super) fn with_config(config: ClientConfig) -> Self {
+        Self::with_seed(config, 1)
+    }
+
+    /// A client with dice of its own, not connected.
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self::with_seed(ClientConfig::new(["one:1".parse().unwrap()], "Ada"), seed)
+    }
+
+    fn with_seed(config: ClientConfig, seed: u64) -> Self {
         let now = Instant::now();
-        let machine = Machine::new(config, now, RequestId(FIRST_REQUEST), SmallRng::seed_from_u64(1));
+        let machine = Machine::new(config, now, RequestId(FIRST_REQUEST), SmallRng::seed_from_u64(seed));
         Self { machine, now, token: ResumeToken::random() }
     }
 

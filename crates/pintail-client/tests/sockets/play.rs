@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::gateway::{DEADLINE, GAME, Gateway, Peer, Protocol, event, playing_room};
-use pintail_client::{Client, Event, Events, GameEndReason, ResumeToken, SendError};
+use pintail_client::{Client, Event, Events, GameDetachReason, GameEndReason, PauseReason, ResumeToken, SendError};
 use pintail_core::limits::PENDING_INPUTS_MAX;
-use pintail_wire::client::GameEnded;
+use pintail_wire::client::{GameDetached, GameEnded};
 use pintail_wire::{Message, kind};
 use tokio::time::timeout;
 
@@ -74,6 +74,34 @@ async fn a_game_survives_a_cut_and_ends() {
         assert_eq!(client.send("late").await, Err(SendError::NoGame));
         client.close().await;
     }
+}
+
+#[tokio::test]
+async fn the_application_hears_of_a_pause_and_its_end() {
+    let Table { client: _client, mut events, gateway, mut peer, token } = playing(Protocol::Tcp).await;
+    let detached = GameDetached {
+        room: GAME.room.0,
+        round: GAME.round.0,
+        reason: GameDetachReason::ServerUnreachable.into(),
+        message: "lost".to_owned(),
+        retry: true,
+    };
+    peer.send_message(kind::client::GAME_DETACHED, &detached).await;
+    let why = PauseReason::Detached { reason: GameDetachReason::ServerUnreachable, message: "lost".to_owned() };
+    assert_eq!(event(&mut events).await, Event::GamePaused { game: GAME, why });
+    peer.attach(0, 1).await;
+    let resumed = Event::GameResumed { game: GAME, resynchronised: false };
+    assert_eq!(event(&mut events).await, resumed);
+
+    drop(peer);
+    assert!(matches!(event(&mut events).await, Event::Disconnected { .. }));
+    let why = PauseReason::Disconnected;
+    assert_eq!(event(&mut events).await, Event::GamePaused { game: GAME, why });
+    let (mut peer, _) = gateway.welcome(&token).await;
+    peer.request().await;
+    peer.attach(0, 1).await;
+    assert!(matches!(event(&mut events).await, Event::Connected { resumed: true, .. }));
+    assert_eq!(event(&mut events).await, resumed);
 }
 
 #[tokio::test]

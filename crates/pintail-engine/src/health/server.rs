@@ -284,10 +284,13 @@ impl Server {
         }
     }
 
+    /// Who was switched off is down for everyone, and what it still says counts for nothing: its games are given to
+    /// others.
     pub(super) fn judge_by_registry(&mut self, out: &mut Vec<Command>) {
         if let Some(Standing::Dead { cause }) = &self.standing {
             let cause = cause.clone();
             self.look(Health::Down, cause, out);
+            self.close_link(out);
         }
     }
 
@@ -308,8 +311,7 @@ impl Server {
             Charge::Silent | Charge::Dead => format!("silent for {} ms", self.silence(now).as_millis()),
         };
         match (&self.standing, charge) {
-            (Some(Standing::Left), _) => {}
-            (Some(Standing::Dead { .. }), _) => self.close_link(out),
+            (Some(Standing::Left | Standing::Dead { .. }), _) => {}
             (_, Charge::Refused) => self.look(Health::Down, cause, out),
             // Nobody else speaks for it.
             (_, Charge::Dead) if self.is_foreign() => {

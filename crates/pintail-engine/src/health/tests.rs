@@ -205,8 +205,11 @@ fn what_the_registry_says() {
     let story = vec![
         (1050, shown(0, Standing::Lapsed)),
         (1150, shown(0, dead("its lease ran out"))),
+        (1150, Mute(game(0))),
         (2050, shown(0, dead("its lease ran out"))),
         (2150, shown(0, live(Status::Smooth, ""))),
+        (2160, Link(game(0), LinkChange::Opened)),
+        (2160, Answer(game(0))),
         (2250, shown(0, live(Status::Congested, "cpu 97 %"))),
         (2350, shown(0, live(Status::Congested, "cpu 98 %"))),
         (2450, shown(0, live(Status::Unused, "draining"))),
@@ -215,13 +218,14 @@ fn what_the_registry_says() {
     ];
     let expected = [
         "1150 0 is down: its lease ran out",
-        "2150 0 is up: it answers again",
+        "1150 close 0",
+        "2160 0 is up: it answers again",
         "2250 0 Congested cpu 97 %",
         "2450 0 Draining draining",
         "2550 0 Smooth",
         "2650 0 Off",
     ];
-    tell("its words are told once each, and a link that works is kept", 3, story, 4000, &expected);
+    tell("its words are told once each, and who was switched off is linked anew", 3, story, 4000, &expected);
 
     let story = vec![
         (1050, Show(peer_of(game(0), 2), live(Status::Smooth, ""))),
@@ -265,8 +269,9 @@ fn what_the_registry_says() {
     ];
     tell("a link that opened while the registry showed no server counts", 3, story, 4000, &expected);
 
-    let story = vec![(1050, shown(0, dead("its lease ran out"))), (1150, shown(0, Standing::Left))];
-    let expected = ["1050 0 is down: its lease ran out", "1150 0 Off"];
+    let story =
+        vec![(1050, shown(0, dead("its lease ran out"))), (1050, Mute(game(0))), (1150, shown(0, Standing::Left))];
+    let expected = ["1050 0 is down: its lease ran out", "1050 close 0", "1150 0 Off"];
     tell("one that leaves in good order after all", 2, story, 4000, &expected);
 }
 

@@ -39,6 +39,10 @@ fn steps(due: u64, given_up: u64) -> Load {
     Load { steps_due: due, steps_given_up: given_up, ..games(0, 9) }
 }
 
+fn unprotected(games: u32) -> Load {
+    Load { unprotected: games, ..self::games(games, 9) }
+}
+
 fn lag(millis: u64) -> Load {
     Load { commit_lag: Some(Duration::from_millis(millis)), ..games(0, 9) }
 }
@@ -73,6 +77,13 @@ fn each_signal_has_its_thresholds_its_patience_and_its_words() {
             (1, lag(10), ""),
         ],
         &[(1, lag(800), "commits 800 ms behind"), (20, lag(101), "commits 101 ms behind"), (1, lag(100), "")],
+        // What is unprotected counts while it is so, and is all that is said of commits.
+        &[
+            (1, lag(800), "commits 800 ms behind"),
+            (1, unprotected(2), "unprotected: 2 games (the store can't be reached)"),
+            (7, unprotected(1), "unprotected: 1 games (the store can't be reached)"),
+            (1, unprotected(0), ""),
+        ],
         // More than one.
         &[(9, Load { cpu: Some(1.0), ..games(9, 9) }, "games 9 of 9, cpu 100 %")],
     ];
@@ -104,8 +115,19 @@ fn any_load() -> impl Strategy<Value = Load> {
         steps_due: due,
         steps_given_up: due * late_percent / 100,
         commit_lag,
+        unprotected: 0,
         cpu,
     })
+}
+
+#[test]
+fn all_that_can_be_wrong_at_once_stands_in_one_line() {
+    let mut watch = Watch::new();
+    let load = Load { cpu: Some(1.0), commit_lag: Some(Duration::from_secs(9)), ..steps(100, 100) };
+    for load in [load, Load { unprotected: 10_000, ..load }] {
+        let said = watch.after(9, &Load { used: 10_000, capacity: 10_000, ..load });
+        assert!(said.chars().count() <= pintail_core::limits::CAUSE_CHARACTERS_MAX, "{said}");
+    }
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pintail_core::limits::LINK_SILENCE_MAX;
-use pintail_core::{ClusterSecret, Endpoint, Incarnation, Kind, Slot};
+use pintail_core::{ClusterSecret, Endpoint, Incarnation, Kind, Slot, Status};
 use pintail_net::{Identity, LinkEvent, LinkId, LinkListener, Outbox};
 use pintail_store::{Announcement, SharedStore};
 use pintail_wire::Frame;
+use pintail_wire::heartbeat::{Heartbeat, StoreSight};
 use pintail_wire::kind::link as link_kind;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +34,10 @@ pub struct FakeServer {
     pub events: mpsc::Receiver<(LinkId, Frame)>,
     pub links: watch::Receiver<Vec<(Slot, Arc<Outbox>)>>,
     pub voice: watch::Sender<Voice>,
+    /// What it says of itself to the registry.
+    pub status: watch::Sender<Status>,
+    /// What the last heartbeat said of the store.
+    pub sight: watch::Receiver<Option<StoreSight>>,
     store: SharedStore,
     stop: CancellationToken,
     stop_links: CancellationToken,
@@ -47,12 +52,22 @@ impl FakeServer {
     }
 
     pub async fn start_at(listen: SocketAddr, kind: Kind, store: SharedStore) -> Self {
+        Self::start_when(std::future::ready(()), listen, kind, store).await
+    }
+
+    /// A server that is registered and can be dialled, and greets nobody until then.
+    pub async fn start_when(
+        ready: impl Future<Output = ()> + Send + 'static,
+        listen: SocketAddr,
+        kind: Kind,
+        store: SharedStore,
+    ) -> Self {
         let runtime = own_runtime();
         let (listener, endpoint) = Self::listen(&runtime, listen).await;
         let incarnation = Incarnation::random();
         let slot = store.register(&announcement(kind, endpoint, incarnation)).await.unwrap().slot;
-        let mut server = Self::serve(runtime, listener, endpoint, (slot, incarnation), store.clone());
-        let living = keep_alive(store, slot, incarnation, endpoint, server.stop.clone());
+        let mut server = Self::serve(runtime, ready, listener, endpoint, (slot, incarnation), store.clone());
+        let living = keep_alive(store, slot, incarnation, endpoint, server.status.subscribe(), server.stop.clone());
         server.living = Some(server.runtime.as_ref().unwrap().spawn(living));
         server
     }
@@ -61,7 +76,8 @@ impl FakeServer {
     pub async fn foreign(slot: Slot, store: SharedStore) -> Self {
         let runtime = own_runtime();
         let (listener, endpoint) = Self::listen(&runtime, "127.0.0.1:0".parse().unwrap()).await;
-        Self::serve(runtime, listener, endpoint, (slot, Incarnation::random()), store)
+        let identity = (slot, Incarnation::random());
+        Self::serve(runtime, std::future::ready(()), listener, endpoint, identity, store)
     }
 
     async fn listen(runtime: &Runtime, listen: SocketAddr) -> (LinkListener, Endpoint) {
@@ -72,6 +88,7 @@ impl FakeServer {
 
     fn serve(
         runtime: Runtime,
+        ready: impl Future<Output = ()> + Send + 'static,
         listener: LinkListener,
         endpoint: Endpoint,
         (slot, incarnation): (Slot, Incarnation),
@@ -83,13 +100,31 @@ impl FakeServer {
         let stop = CancellationToken::new();
         let stop_links = stop.child_token();
         let secret = ClusterSecret::loopback();
-        runtime.spawn(listener.serve(secret, LINK_SILENCE_MAX, identity, events_tx, stop_links.clone()));
+        let stop_serving = stop_links.clone();
+        runtime.spawn(async move {
+            ready.await;
+            listener.serve(secret, LINK_SILENCE_MAX, identity, events_tx, stop_serving).await;
+        });
         let (frames_tx, events) = mpsc::channel(4096);
         let (links_tx, links) = watch::channel(Vec::new());
         let (voice, heard) = watch::channel(Voice::Answers);
-        runtime.spawn(relay(link_events, frames_tx, links_tx, heard));
-        let runtime = Some(runtime);
-        Self { slot, incarnation, endpoint, events, links, voice, store, stop, stop_links, living: None, runtime }
+        let (sight_tx, sight) = watch::channel(None);
+        runtime.spawn(relay(link_events, frames_tx, links_tx, heard, sight_tx));
+        Self {
+            slot,
+            incarnation,
+            endpoint,
+            events,
+            links,
+            voice,
+            status: watch::channel(Status::Smooth).0,
+            sight,
+            store,
+            stop,
+            stop_links,
+            living: None,
+            runtime: Some(runtime),
+        }
     }
 
     /// The next frame that is not a heartbeat.
@@ -176,11 +211,12 @@ async fn keep_alive(
     slot: Slot,
     incarnation: Incarnation,
     endpoint: Endpoint,
+    status: watch::Receiver<Status>,
     stop: CancellationToken,
 ) {
-    let status = pintail_core::Status::Smooth;
-    let heartbeat = pintail_store::Heartbeat { status, cause: String::new(), players: 0, endpoint };
     while !stop.is_cancelled() {
+        let status = *status.borrow();
+        let heartbeat = pintail_store::Heartbeat { status, cause: String::new(), players: 0, endpoint };
         // A store that fails for a test fails this as well.
         let _ = store.heartbeat(slot, incarnation, &heartbeat).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -192,6 +228,7 @@ async fn relay(
     frames: mpsc::Sender<(LinkId, Frame)>,
     links: watch::Sender<Vec<(Slot, Arc<Outbox>)>>,
     voice: watch::Receiver<Voice>,
+    sight: watch::Sender<Option<StoreSight>>,
 ) {
     let mut open: Vec<(LinkId, Slot, Arc<Outbox>)> = Vec::new();
     while let Some(event) = events.recv().await {
@@ -202,7 +239,10 @@ async fn relay(
                 for frame in batch {
                     if frame.kind != link_kind::HEARTBEAT {
                         let _ = frames.send((link, frame)).await;
-                    } else if *voice.borrow() == Voice::Answers
+                        continue;
+                    }
+                    sight.send_replace(Some(Heartbeat::decode(&frame.body).expect("a heartbeat").store));
+                    if *voice.borrow() == Voice::Answers
                         && let Some((.., outbox)) = open.iter().find(|&&(id, ..)| id == link)
                     {
                         let _ = outbox.push(link_kind::HEARTBEAT_ANSWER, &[&frame.body]);
