@@ -78,13 +78,17 @@
 //! | --- | --- |
 //! | the root | what the author of a game writes against |
 //! | [`testing`] | games without servers, and the check that a game is deterministic |
+//! | [`replay`] | games played again from what was kept of them |
 //! | [`runtime`] | the games of one server, decided without IO |
 //! | [`server`] | the thread, the links and the store calls around them |
 //! | [`limits`] | what a game may send at most |
 
 mod api;
+mod journal;
 pub mod limits;
+pub mod replay;
 pub mod runtime;
+mod self_check;
 pub mod server;
 pub mod testing;
 mod types;
@@ -93,5 +97,6 @@ pub use api::{
     BadPayload, Context, Game, Json, LeaveReason, Pace, Payload, Player, PlayerInfo, Postcard, Random, Refusal, Rules,
 };
 pub use pintail_core::Step;
+pub use self_check::SelfCheck;
 pub use server::{GameConfig, GameServer};
 pub use types::{GameTypes, SnapshotError};

@@ -38,3 +38,33 @@ pub(crate) const WAKE_DELAY_MIN: Duration = Duration::from_millis(1);
 
 /// How often a draining server says how far it is.
 pub(crate) const DRAIN_REPORT_PERIOD: Duration = Duration::from_secs(2);
+
+/// How many bytes of events may wait for a game's next step: half of what an entry of its journal may have, which leaves the
+/// other half for what stands beside them. What comes beyond is a flood.
+pub(crate) const PENDING_BYTES_MAX: usize = pintail_core::limits::JOURNAL_ENTRY_BYTES_MAX / 2;
+
+/// What an event takes beside its payload, in an entry and in memory.
+pub(crate) const EVENT_BYTES: usize = 32;
+
+/// How many bytes of a journaled game's output may be held until they may leave. A game whose output reaches it stands still
+/// until it may speak again.
+pub(crate) const HELD_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many reliable messages of a game may be held: half of what a stream keeps, so that waiting for the store alone
+/// never makes a player fall behind.
+pub(crate) const HELD_MESSAGES_MAX: usize = pintail_core::limits::STREAM_UNACKED_MESSAGES_MAX / 2;
+
+/// How many bytes of reliable messages of a game may be held, for the same reason.
+pub(crate) const HELD_RELIABLE_BYTES_MAX: usize = pintail_core::limits::STREAM_UNACKED_BYTES_MAX / 2;
+
+/// How many games are written anew at once after the store may have lost something, or the server was cut off from it.
+pub(crate) const REFRESH_BATCH: usize = 32;
+
+/// How long the next ones wait: some 1600 games a second, which a single Redis takes beside its other work.
+pub(crate) const REFRESH_PERIOD: Duration = Duration::from_millis(20);
+
+/// How long a game waits that could not be handed over before it is tried again.
+pub(crate) const MOVE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a game waits whose hand-over was not answered, before the same is asked again. It stands still meanwhile.
+pub(crate) const HAND_OVER_REPEAT: Duration = Duration::from_millis(250);

@@ -7,13 +7,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pintail_core::Step;
+use pintail_core::{Durability, EntryNumber, GameId, Kind, RoomId, Round, SessionId, Slot, Step};
+use pintail_store::{GameOrder, OrderedPlayer, SavedJournal, SavedSnapshot};
 use serde_json::Value;
 
 use crate::api::{Context, Game, LeaveReason, Pace, Payload, Player, Refusal};
+use crate::journal::{BUILD, Entry, FORMAT, SavedSeat, Snapshot};
+use crate::replay::Recording;
+use crate::runtime::ending::finished;
 use crate::runtime::schedule::fixed_time;
+use crate::runtime::turn::{Progress, SeatProgress};
 use crate::runtime::{Batch, Emission, Event, Turn, Urgency};
-use crate::types::{parse_settings, restore, snapshot};
+use crate::self_check::Shadow;
+use crate::types::{any_type, parse_settings, restore, snapshot};
 
 /// One game, its players, and what they were sent.
 ///
@@ -28,7 +34,20 @@ pub struct TestGame<G> {
     /// The game's time as the test counts it: where the next event happens.
     clock: Duration,
     transcript: Vec<(Step, Emission)>,
+    /// The game as its server would have kept it.
+    record: Record,
+    /// The same game beside this one, if it is to be found out whether they stay the same.
+    shadow: Option<Shadow>,
     restart_each_step: bool,
+}
+
+/// What a recording of the game begins with, and the steps that consumed something.
+#[derive(Debug)]
+struct Record {
+    seed: u64,
+    settings: String,
+    snapshot: Option<SavedSnapshot>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug, Default)]
@@ -51,14 +70,20 @@ impl<G: Game> TestGame<G> {
     /// # Errors
     /// If the game refuses.
     pub fn with_seed(seed: u64, settings: &str, names: &[&str]) -> Result<Self, Refusal> {
+        let mut this = Self::create(seed, settings, names)?;
+        this.collect();
+        Ok(this)
+    }
+
+    /// A game whose first messages were not handed out yet.
+    fn create(seed: u64, settings: &str, names: &[&str]) -> Result<Self, Refusal> {
         if !G::RULES.takes(names.len()) {
             return Err(Refusal::new(format!("{} players can't play {}", names.len(), G::NAME)));
         }
         let mut turn = Turn::first(seed, names.iter().map(ToString::to_string));
         let game = G::new(parse_settings::<G>(settings)?, &mut Context::new(&mut turn))?;
-        let mut this = Self::around(game, turn);
-        this.collect();
-        Ok(this)
+        let record = Record { seed, settings: settings.to_owned(), snapshot: None, entries: Vec::new() };
+        Ok(Self::around(game, turn, record))
     }
 
     /// A game that already stands as `value` says, at the beginning of its time: with
@@ -73,13 +98,16 @@ impl<G: Game> TestGame<G> {
         for seat in &mut turn.progress.seats {
             (seat.joined, seat.connected) = (true, true);
         }
-        Self::around(game, turn)
+        let mut this = Self::around(game, turn, Record::default());
+        this.record.snapshot = Some(this.saved());
+        this
     }
 
-    fn around(game: G, turn: Turn) -> Self {
+    fn around(game: G, turn: Turn, record: Record) -> Self {
         let inboxes = turn.progress.seats.iter().map(|_| Inbox::default()).collect();
         let (pending, transcript) = (Vec::new(), Vec::new());
-        Self { game, turn, pending, inboxes, clock: Duration::ZERO, transcript, restart_each_step: false }
+        let (clock, shadow) = (Duration::ZERO, None);
+        Self { game, turn, pending, inboxes, clock, transcript, record, shadow, restart_each_step: false }
     }
 
     /// The player attaches: joins, or comes back.
@@ -155,7 +183,18 @@ impl<G: Game> TestGame<G> {
             Pace::EventDriven => self.clock,
         };
         self.clock = self.clock.max(time);
-        self.turn.apply(&mut self.game, Batch { time, events: std::mem::take(&mut self.pending) });
+        let events = std::mem::take(&mut self.pending);
+        // Before the game sees them: a step that panics is on record too.
+        if G::RULES.pace == Pace::EventDriven || !events.is_empty() {
+            self.record.note(self.turn.progress.step.next(), time, &events);
+        }
+        let batch = Batch { time, events };
+        let for_shadow = self.shadow.is_some().then(|| batch.clone());
+        self.turn.apply(&mut self.game, batch);
+        if let (Some(shadow), Some(batch)) = (&mut self.shadow, for_shadow) {
+            let same = shadow.follow(batch, &self.turn, &self.game);
+            same.unwrap_or_else(|difference| panic!("{} is not deterministic: {difference}", G::NAME));
+        }
         self.collect();
     }
 
@@ -218,6 +257,54 @@ impl<G: Game> TestGame<G> {
         self.turn.progress.step
     }
 
+    /// Everything that has happened so far, as `pintail replay --export` would write it of a game on a server.
+    ///
+    /// # Panics
+    /// If a player's name is none that a room would take.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let seats = self.turn.progress.seats.iter().zip(1..);
+        let player = |(seat, session): (&SeatProgress, u64)| OrderedPlayer {
+            session: SessionId(session),
+            name: seat.name.parse().unwrap_or_else(|error| panic!("{error}")),
+        };
+        let order = GameOrder {
+            id: GameId { room: RoomId(0), round: Round(1) },
+            game_type: G::NAME.parse().unwrap_or_else(|error| panic!("{error}")),
+            durability: Durability::Journaled,
+            settings: self.record.settings.clone(),
+            players: seats.map(player).collect(),
+            seed: self.record.seed,
+            lobby: Slot::new(Kind::Lobby, 0),
+        };
+        let entries = self.record.up_to(&self.turn.progress).iter().map(Entry::encode).collect();
+        let outcome = self.turn.result.clone().map(finished);
+        Recording { order, journal: SavedJournal { snapshot: self.record.snapshot.clone(), entries }, outcome }
+    }
+
+    /// A snapshot as a server keeps it, without what its players have not acknowledged.
+    fn saved(&self) -> SavedSnapshot {
+        let state = snapshot(&self.game).unwrap_or_else(|error| panic!("{error}"));
+        let progress = self.turn.progress.clone();
+        let number = EntryNumber(0);
+        let content = Snapshot {
+            game_type: G::NAME.parse().unwrap_or_else(|error| panic!("{error}")),
+            build: BUILD.to_owned(),
+            number,
+            horizon: progress.step,
+            seats: progress.seats.iter().map(|_| SavedSeat::default()).collect(),
+            progress,
+            state,
+        };
+        SavedSnapshot { number, format: FORMAT, bytes: content.encode() }
+    }
+
+    /// Plays a shadow beside the game from its creation on, and panics where they differ.
+    fn watch(&mut self) {
+        let shadow = Shadow::of_new(any_type::<G>(), &self.record.settings, &self.turn, &self.game);
+        self.shadow = Some(shadow.unwrap_or_else(|difference| panic!("{}: {difference}", G::NAME)));
+    }
+
     fn happen(&mut self, event: Event) {
         self.pending.push(event);
         if G::RULES.pace == Pace::EventDriven {
@@ -244,27 +331,63 @@ impl<G: Game> TestGame<G> {
     }
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        Self { seed: 1, settings: String::new(), snapshot: None, entries: Vec::new() }
+    }
+}
+
+impl Record {
+    fn note(&mut self, step: Step, time: Duration, events: &[Event]) {
+        let number = EntryNumber(self.entries.len() as u64 + 1);
+        self.entries.push(Entry { number, step, time, horizon: step, events: events.to_vec() });
+    }
+
+    /// The entries, and one more for the steps since the last that consumed nothing.
+    fn up_to(&self, progress: &Progress) -> Vec<Entry> {
+        let mut entries = self.entries.clone();
+        if entries.last().map_or(Step(1), |entry| entry.step) < progress.step {
+            let number = EntryNumber(entries.len() as u64 + 1);
+            entries.push(Entry {
+                number,
+                step: progress.step,
+                time: progress.time,
+                horizon: progress.step,
+                events: Vec::new(),
+            });
+        }
+        entries
+    }
+}
+
 fn decode<G: Game>(payloads: Option<Vec<Bytes>>) -> Vec<G::Output> {
     let payloads = payloads.unwrap_or_default();
     payloads.iter().map(|bytes| G::Output::decode(bytes).unwrap_or_else(|error| panic!("{error}"))).collect()
 }
 
-/// Plays the same script three times, the third time moving the game through a snapshot before every step, and
-/// compares every message, the result and the value at the end.
+/// Plays a script beside a shadow, which is played a step later and made anew from snapshots, and once more with the game moved
+/// through a snapshot before every step. Every message, the result and the value are compared.
 ///
 /// # Panics
-/// If anything differs: then something reached the game past its context (a clock, a `HashMap`'s order, a static), or
-/// its value does not hold everything that it goes on.
+/// If anything differs, with the first thing that does: then something reached the game past its context (a clock, a
+/// `HashMap`'s order, a static), or its value does not hold everything that it goes on.
 pub fn assert_deterministic<G: Game>(settings: &str, names: &[&str], script: impl Fn(&mut TestGame<G>)) {
-    let play = |restart_each_step| {
-        let mut game = TestGame::<G>::new(settings, names).unwrap_or_else(|refusal| panic!("{refusal}"));
-        game.restart_each_step = restart_each_step;
-        script(&mut game);
-        let value: Value = serde_json::from_slice(&snapshot(&game.game).unwrap_or_else(|error| panic!("{error}")))
-            .expect("a snapshot is JSON");
+    let create = || TestGame::<G>::create(1, settings, names).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let (mut beside, mut moving) = (create(), create());
+    beside.watch();
+    moving.restart_each_step = true;
+    for game in [&mut beside, &mut moving] {
+        game.collect();
+        script(game);
+    }
+    let played = |game: TestGame<G>| {
+        let value = snapshot(&game.game).unwrap_or_else(|error| panic!("{error}"));
+        let value: Value = serde_json::from_str(value.get()).expect("a snapshot is JSON");
         (game.transcript, game.turn.result, value)
     };
-    let first = play(false);
-    assert!(play(false) == first, "the same script gives different games: {} is not deterministic", G::NAME);
-    assert!(play(true) == first, "{} goes on differently after a snapshot: its value does not hold all of it", G::NAME);
+    assert!(
+        played(moving) == played(beside),
+        "{} goes on differently after a snapshot: its value does not hold all of it",
+        G::NAME
+    );
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use pintail_core::{GameCatalog, GameType, GameTypeInfo};
+use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
+use tracing::error;
 
 use crate::api::{Context, Game, Refusal, Rules};
-use crate::runtime::contain::contain;
+use crate::runtime::contain::{contain, drop_contained};
 use crate::runtime::{Batch, Turn};
 
 /// The game types that a process knows: lobbies check settings with them, game servers run them.
@@ -30,7 +32,7 @@ impl GameTypes {
     pub fn with<G: Game>(mut self) -> Self {
         let name = GameType::new(G::NAME);
         let name = name.unwrap_or_else(|error| panic!("`{}` is no name for a game type: {error}", G::NAME));
-        let former = self.0.insert(name, Arc::new(TypeOf::<G>(std::marker::PhantomData)));
+        let former = self.0.insert(name, any_type::<G>());
         assert!(former.is_none(), "two game types are named `{}`", G::NAME);
         self
     }
@@ -72,6 +74,12 @@ impl fmt::Debug for GameTypes {
     }
 }
 
+impl fmt::Debug for dyn AnyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyType")
+    }
+}
+
 /// A game type whose Rust type is not known here.
 pub(crate) trait AnyType: Send + Sync {
     fn rules(&self) -> Rules;
@@ -80,11 +88,48 @@ pub(crate) trait AnyType: Send + Sync {
     fn check(&self, settings: &str) -> Result<(), Refusal>;
 
     fn create(&self, settings: &str, turn: &mut Turn) -> Result<Box<dyn AnyGame>, Refusal>;
+
+    /// A game whose value is this. Game code, which may panic.
+    fn restore(&self, state: &RawValue) -> Result<Box<dyn AnyGame>, SnapshotError>;
 }
 
 /// A game whose Rust type is not known here.
 pub(crate) trait AnyGame: Send {
     fn apply(&mut self, turn: &mut Turn, batch: Batch);
+
+    /// The game's value as JSON, which a later version of the game can read. Game code, which may panic.
+    fn snapshot(&self) -> Result<Box<RawValue>, SnapshotError>;
+}
+
+/// A game's value, whose drop can't hurt anyone else: it is game code too.
+pub(crate) struct GameValue(Option<Box<dyn AnyGame>>);
+
+impl GameValue {
+    pub(crate) fn new(game: Box<dyn AnyGame>) -> Self {
+        Self(Some(game))
+    }
+
+    pub(crate) fn get(&self) -> &dyn AnyGame {
+        self.0.as_deref().expect("a value is there until it is dropped")
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut dyn AnyGame {
+        self.0.as_deref_mut().expect("a value is there until it is dropped")
+    }
+}
+
+impl Drop for GameValue {
+    fn drop(&mut self) {
+        if let Err(panicked) = drop_contained(self.0.take()) {
+            error!(%panicked, "a game panicked when it was dropped");
+        }
+    }
+}
+
+impl fmt::Debug for GameValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GameValue")
+    }
 }
 
 /// A snapshot could not be written or read.
@@ -93,6 +138,11 @@ pub(crate) trait AnyGame: Send {
 pub struct SnapshotError {
     game: &'static str,
     problem: serde_json::Error,
+}
+
+/// A game type as games are played whose type is known only at run time.
+pub(crate) fn any_type<G: Game>() -> Arc<dyn AnyType> {
+    Arc::new(TypeOf::<G>(std::marker::PhantomData))
 }
 
 struct TypeOf<G>(std::marker::PhantomData<fn() -> G>);
@@ -110,11 +160,19 @@ impl<G: Game> AnyType for TypeOf<G> {
         let settings = parse_settings::<G>(settings)?;
         Ok(Box::new(G::new(settings, &mut Context::new(turn))?))
     }
+
+    fn restore(&self, state: &RawValue) -> Result<Box<dyn AnyGame>, SnapshotError> {
+        Ok(Box::new(restore::<G>(state)?))
+    }
 }
 
 impl<G: Game> AnyGame for G {
     fn apply(&mut self, turn: &mut Turn, batch: Batch) {
         turn.apply(self, batch);
+    }
+
+    fn snapshot(&self) -> Result<Box<RawValue>, SnapshotError> {
+        snapshot(self)
     }
 }
 
@@ -129,11 +187,11 @@ pub(crate) fn parse_settings<G: Game>(text: &str) -> Result<G::Settings, Refusal
 }
 
 /// Writes a game's value as JSON, which a later version of the game can read.
-pub(crate) fn snapshot<G: Game>(game: &G) -> Result<Vec<u8>, SnapshotError> {
-    serde_json::to_vec(game).map_err(|problem| SnapshotError { game: G::NAME, problem })
+pub(crate) fn snapshot<G: Game>(game: &G) -> Result<Box<RawValue>, SnapshotError> {
+    to_raw_value(game).map_err(|problem| SnapshotError { game: G::NAME, problem })
 }
 
 /// Reads what [`snapshot`] wrote.
-pub(crate) fn restore<G: Game>(snapshot: &[u8]) -> Result<G, SnapshotError> {
-    serde_json::from_slice(snapshot).map_err(|problem| SnapshotError { game: G::NAME, problem })
+pub(crate) fn restore<G: Game>(state: &RawValue) -> Result<G, SnapshotError> {
+    serde_json::from_str(state.get()).map_err(|problem| SnapshotError { game: G::NAME, problem })
 }

@@ -88,7 +88,7 @@ impl Default for Settings {
 
 impl Game for Arena {
     const NAME: &'static str = "arena";
-    const RULES: Rules = Rules::ephemeral().players(2, 16).fixed_steps(STEPS_PER_SECOND);
+    const RULES: Rules = Rules::journaled().players(2, 16).fixed_steps(STEPS_PER_SECOND);
     type Settings = Settings;
     type Input = Postcard<Input>;
     type Output = Postcard<Output>;

@@ -1,4 +1,7 @@
 //! Echo: sends back what it is sent, for measuring. Inputs and outputs are bytes of any kind.
+//!
+//! There are two types of it, alike but for what becomes of a game whose server dies: [`Echo`] ends with it,
+//! [`JournaledEcho`] goes on elsewhere.
 
 use bytes::Bytes;
 use pintail_game::{Context, Game, Player, Refusal, Rules};
@@ -7,9 +10,15 @@ use serde::{Deserialize, Serialize};
 /// The input that ends the game for everyone.
 pub const END: &[u8] = b"end";
 
-/// A game of echo.
+/// A game of echo that ends with its server.
+pub type Echo = EchoGame<false>;
+
+/// A game of echo that outlives its server.
+pub type JournaledEcho = EchoGame<true>;
+
+/// A game of echo, journaled or not.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Echo {
+pub struct EchoGame<const JOURNALED: bool> {
     mode: Mode,
     inputs: u64,
 }
@@ -40,9 +49,9 @@ pub struct Outcome {
     pub inputs: u64,
 }
 
-impl Game for Echo {
-    const NAME: &'static str = "echo";
-    const RULES: Rules = Rules::ephemeral().players(1, 100);
+impl<const JOURNALED: bool> Game for EchoGame<JOURNALED> {
+    const NAME: &'static str = if JOURNALED { "echo-journaled" } else { "echo" };
+    const RULES: Rules = if JOURNALED { Rules::journaled() } else { Rules::ephemeral() }.players(1, 100);
     type Settings = Settings;
     type Input = Bytes;
     type Output = Bytes;
@@ -125,13 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_deterministic() {
-        assert_deterministic::<Echo>(r#"{"mode": "relay"}"#, &NAMES, |game| {
+    fn both_types_are_deterministic_and_alike() {
+        fn play<const JOURNALED: bool>(game: &mut TestGame<EchoGame<JOURNALED>>) {
             game.attach_all();
             for number in 0..20_u8 {
                 game.input(Player::new(u16::from(number % 3)), vec![number; usize::from(number)]);
             }
             game.input(ANN, END);
-        });
+        }
+        let settings = r#"{"mode": "relay"}"#;
+        assert_deterministic::<Echo>(settings, &NAMES, play);
+        assert_deterministic::<JournaledEcho>(settings, &NAMES, play);
+        let mut one = TestGame::<Echo>::new(settings, &NAMES).unwrap();
+        let mut other = TestGame::<JournaledEcho>::new(settings, &NAMES).unwrap();
+        play(&mut one);
+        play(&mut other);
+        assert_eq!(one.take(BOB), other.take(BOB));
+        assert_eq!(one.result(), other.result());
     }
 }

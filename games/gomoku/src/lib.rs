@@ -152,7 +152,7 @@ pub enum Decision {
 
 impl Game for Gomoku {
     const NAME: &'static str = "gomoku";
-    const RULES: Rules = Rules::ephemeral().players(2, 2).grace(Duration::from_secs(60));
+    const RULES: Rules = Rules::journaled().players(2, 2).grace(Duration::from_secs(60));
     type Settings = Settings;
     type Input = Json<Input>;
     type Output = Json<Output>;

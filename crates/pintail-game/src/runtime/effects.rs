@@ -1,11 +1,15 @@
 //! What the shell around the host has to do.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use pintail_core::{GameId, SessionId};
 use pintail_net::LinkId;
 use pintail_store::{EndOutcome, GameOrder, JournalWrite, Owner, SavedSnapshot, WithoutServer};
 use pintail_wire::client::{GameAttached, GameDetached};
 use pintail_wire::{Message as _, deliver, game, kind};
+
+use crate::self_check::Difference;
 
 /// Something for the shell to do. Commands are done in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,6 +151,17 @@ pub struct Stats {
     pub acknowledgements: u64,
     pub detached: u64,
     pub panics: u64,
+    pub journal_entries: u64,
+    pub journal_bytes: u64,
+    pub journal_writes: u64,
+    pub snapshots: u64,
+    pub takeovers: u64,
+    pub replayed_steps: u64,
+    pub failed_replays: u64,
+    pub moved_games: u64,
+    pub fenced_games: u64,
+    pub went_unprotected: u64,
+    pub differences: u64,
 }
 
 /// What the host has decided: commands to be done, and counts to be added.
@@ -156,6 +171,8 @@ pub struct Effects {
     pub commands: Vec<Command>,
     /// Since the effects were last taken.
     pub stats: Stats,
+    /// What showed that a game is not deterministic. The host tells it.
+    pub(crate) differences: Vec<(Arc<GameOrder>, Difference)>,
 }
 
 impl Effects {

@@ -1,64 +1,137 @@
-//! Where a step's messages wait until its inputs are safe.
+//! Where a step's messages wait until they may be shown.
 
 use std::collections::VecDeque;
 
 use pintail_core::Step;
 
-/// Lets what a step produced out once every input up to that step is safe. A game that is not durable has nothing to
-/// wait for: its gate is told that a step is committed as soon as it ran.
-#[derive(Debug)]
-pub(crate) struct CommitGate<T> {
-    committed: Step,
-    /// What steps after `committed` produced, in their order.
-    held: VecDeque<(Step, T)>,
+use super::Now;
+use crate::limits::{HELD_BYTES_MAX, HELD_MESSAGES_MAX, HELD_RELIABLE_BYTES_MAX};
+
+/// How much something is that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Weight {
+    /// Bytes of all messages.
+    pub(crate) bytes: usize,
+    /// Reliable messages.
+    pub(crate) reliable: usize,
+    /// Bytes of reliable messages.
+    pub(crate) reliable_bytes: usize,
 }
 
-impl<T> CommitGate<T> {
+/// Lets out what a step produced once it may be shown. A game that is not durable has nothing to wait for: its gate is
+/// opened as soon as a step ran.
+#[derive(Debug)]
+pub(crate) struct Gate<T> {
+    /// The last step that may be shown.
+    shown: Step,
+    /// What steps produced that have not been let out, in their order.
+    held: VecDeque<Held<T>>,
+    weight: Weight,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    step: Step,
+    since: Now,
+    weight: Weight,
+    produced: T,
+}
+
+impl<T> Gate<T> {
     pub(crate) const fn new() -> Self {
-        Self { committed: Step(0), held: VecDeque::new() }
+        let weight = Weight { bytes: 0, reliable: 0, reliable_bytes: 0 };
+        Self { shown: Step(0), held: VecDeque::new(), weight }
     }
 
     /// Takes what a step produced. Steps come in order.
-    pub(crate) fn hold(&mut self, step: Step, produced: T) {
-        debug_assert!(self.held.back().is_none_or(|(last, _)| *last <= step), "steps come in order");
-        self.held.push_back((step, produced));
+    pub(crate) fn hold(&mut self, now: Now, step: Step, weight: Weight, produced: T) {
+        debug_assert!(self.held.back().is_none_or(|last| last.step <= step), "steps come in order");
+        self.weight.bytes += weight.bytes;
+        self.weight.reliable += weight.reliable;
+        self.weight.reliable_bytes += weight.reliable_bytes;
+        self.held.push_back(Held { step, since: now, weight, produced });
     }
 
-    /// Every input up to this step is safe.
-    pub(crate) fn commit(&mut self, step: Step) {
-        self.committed = self.committed.max(step);
+    /// Every step up to this one may be shown. What may be shown once may be shown for ever.
+    pub(crate) fn open_to(&mut self, step: Step) {
+        self.shown = self.shown.max(step);
     }
 
     /// The next thing that may leave.
     pub(crate) fn release(&mut self) -> Option<(Step, T)> {
-        let committed = self.committed;
-        self.held.pop_front_if(|(step, _)| *step <= committed)
+        let shown = self.shown;
+        let held = self.held.pop_front_if(|held| held.step <= shown)?;
+        self.weight.bytes -= held.weight.bytes;
+        self.weight.reliable -= held.weight.reliable;
+        self.weight.reliable_bytes -= held.weight.reliable_bytes;
+        Some((held.step, held.produced))
     }
 
     /// The last step whose messages may be shown to anyone.
-    pub(crate) const fn committed(&self) -> Step {
-        self.committed
+    pub(crate) const fn shown(&self) -> Step {
+        self.shown
+    }
+
+    /// What is held, oldest first.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (Step, &T)> {
+        self.held.iter().map(|held| (held.step, &held.produced))
+    }
+
+    /// Since when something has been held.
+    pub(crate) fn held_since(&self) -> Option<Now> {
+        self.held.front().map(|held| held.since)
+    }
+
+    /// Whether there is room for another step.
+    pub(crate) const fn has_room(&self) -> bool {
+        let Weight { bytes, reliable, reliable_bytes } = self.weight;
+        bytes < HELD_BYTES_MAX && reliable < HELD_MESSAGES_MAX && reliable_bytes < HELD_RELIABLE_BYTES_MAX
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    const LIGHT: Weight = Weight { bytes: 0, reliable: 0, reliable_bytes: 0 };
+
     #[test]
-    fn nothing_leaves_before_its_step_is_committed() {
-        let mut gate = CommitGate::new();
+    fn nothing_leaves_before_its_step_may_be_shown() {
+        let at = |millis| Now(Duration::from_millis(millis));
+        let mut gate = Gate::new();
         for step in 1..=3 {
-            gate.hold(Step(step), step);
+            gate.hold(at(step), Step(step), LIGHT, step);
         }
-        assert_eq!(gate.release(), None);
-        gate.commit(Step(2));
-        gate.commit(Step(1));
-        assert_eq!(gate.committed(), Step(2), "an old commit changes nothing");
+        assert_eq!((gate.release(), gate.held_since()), (None, Some(at(1))));
+        gate.open_to(Step(2));
+        gate.open_to(Step(1));
+        assert_eq!(gate.shown(), Step(2), "what may be shown once may be shown for ever");
         assert_eq!(gate.release(), Some((Step(1), 1)));
         assert_eq!(gate.release(), Some((Step(2), 2)));
-        assert_eq!(gate.release(), None);
-        gate.commit(Step(3));
+        assert_eq!((gate.release(), gate.held_since()), (None, Some(at(3))));
+        assert!(gate.held().eq([(Step(3), &3)]));
+        gate.open_to(Step(3));
         assert_eq!(gate.release(), Some((Step(3), 3)));
+        assert_eq!(gate.held_since(), None);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        for heavy in [
+            Weight { bytes: HELD_BYTES_MAX, ..LIGHT },
+            Weight { reliable: HELD_MESSAGES_MAX, ..LIGHT },
+            Weight { reliable_bytes: HELD_RELIABLE_BYTES_MAX, ..LIGHT },
+        ] {
+            let mut gate = Gate::new();
+            gate.hold(Now::default(), Step(1), LIGHT, ());
+            assert!(gate.has_room());
+            gate.hold(Now::default(), Step(2), heavy, ());
+            assert!(!gate.has_room(), "{heavy:?}");
+            gate.open_to(Step(2));
+            while gate.release().is_some() {}
+            assert!(gate.has_room());
+        }
     }
 }

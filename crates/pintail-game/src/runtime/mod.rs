@@ -10,28 +10,34 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `host` | all games of a server: finds the game that an event is for, and the time of the next one |
-//! | `running` | one game: when it steps, what becomes of its messages, how it ends |
+//! | `running` | one game: when it steps, what becomes of its messages, how it ends; and how it comes back |
+//! | `journaling` | what makes a game outlive its server: writing, speaking, settling, claiming, leaving |
 //! | `seat` | one player's end of the session stream, and what happens when the connection is lost |
 //! | `schedule` | when a game steps next, and what time it is in the game |
 //! | `ending` | what is left to do for a game that is over |
 //! | `turn` | what a step consumes and produces |
-//! | `gate` | where a step's messages wait until its inputs are safe |
+//! | `gate` | where a step's messages wait until they may be shown |
 //! | `contain` | what keeps a panic of game code inside its game |
+//! | `current` | which game has its turn |
 //! | `effects` | what the shell around the host has to do |
 
 pub(crate) mod contain;
+mod current;
 pub mod effects;
 pub(crate) mod ending;
 pub(crate) mod gate;
 pub mod host;
+pub(crate) mod journaling;
 pub(crate) mod running;
 pub(crate) mod schedule;
 pub(crate) mod seat;
 pub(crate) mod turn;
 
+pub use current::CurrentGame;
 pub use effects::{Command, Delivery, Effects, Stats};
 pub use host::{GameHost, HostEvent, JournalPolicy};
-pub(crate) use turn::{Batch, Emission, Event, Recipients, Turn, Urgency};
+pub(crate) use turn::{Batch, Turn};
+pub use turn::{Emission, Event, Recipients, Urgency};
 
 use std::ops::Add;
 use std::time::Duration;

@@ -12,7 +12,9 @@ use crate::limits::CATCH_UP_STEPS_MAX;
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pace: Pace,
+    /// When the game's time was `offset`.
     started: Now,
+    offset: Duration,
     /// When the next fixed step is due.
     next: Now,
 }
@@ -28,7 +30,12 @@ pub(crate) struct Due {
 
 impl Schedule {
     pub(crate) fn new(pace: Pace, now: Now) -> Self {
-        let mut schedule = Self { pace, started: now, next: now };
+        Self::resume(pace, now, Duration::ZERO)
+    }
+
+    /// The schedule of a game whose own time is `time` now. What was missed before is not made up for.
+    pub(crate) fn resume(pace: Pace, now: Now, time: Duration) -> Self {
+        let mut schedule = Self { pace, started: now, offset: time, next: now };
         if let Pace::FixedSteps(per_second) = pace {
             schedule.next = now + period(per_second);
         }
@@ -40,7 +47,7 @@ impl Schedule {
     pub(crate) fn take_due(&mut self, now: Now, wake: Option<Duration>, has_events: bool) -> Due {
         match self.pace {
             Pace::EventDriven => {
-                let woken = wake.is_some_and(|wake| self.started + wake <= now);
+                let woken = wake.is_some_and(|wake| self.moment_of(wake) <= now);
                 Due { steps: u32::from(has_events || woken), skipped: 0 }
             }
             Pace::FixedSteps(per_second) => self.take_fixed(now, period(per_second)),
@@ -62,7 +69,7 @@ impl Schedule {
     /// When something is due by itself.
     pub(crate) fn next(&self, wake: Option<Duration>) -> Option<Now> {
         match self.pace {
-            Pace::EventDriven => wake.map(|wake| self.started + wake),
+            Pace::EventDriven => wake.map(|wake| self.moment_of(wake)),
             Pace::FixedSteps(_) => Some(self.next),
         }
     }
@@ -70,9 +77,14 @@ impl Schedule {
     /// The game's own time at this step, if it runs now. Fixed steps are counted, so that it never depends on a clock.
     pub(crate) fn time_at(&self, step: Step, now: Now) -> Duration {
         match self.pace {
-            Pace::EventDriven => now.since(self.started),
+            Pace::EventDriven => self.offset.saturating_add(now.since(self.started)),
             Pace::FixedSteps(per_second) => fixed_time(step, per_second),
         }
+    }
+
+    /// When it is this time in the game.
+    fn moment_of(&self, time: Duration) -> Now {
+        self.started + time.saturating_sub(self.offset)
     }
 }
 
@@ -120,6 +132,16 @@ mod tests {
         assert_eq!(schedule.take_due(at(1499), wake, true).steps, 1);
         assert_eq!(schedule.take_due(at(1500), wake, false).steps, 1);
         assert_eq!(schedule.time_at(Step(9), at(1750)), Duration::from_millis(750));
+    }
+
+    #[test]
+    fn the_time_of_a_restored_game_goes_on_where_it_was() {
+        let time = Duration::from_millis(500);
+        let schedule = Schedule::resume(Pace::EventDriven, at(9000), time);
+        assert_eq!(schedule.time_at(Step(9), at(9100)), Duration::from_millis(600));
+        assert_eq!(schedule.next(Some(Duration::from_millis(700))), Some(at(9200)));
+        assert_eq!(schedule.next(Some(Duration::from_millis(100))), Some(at(9000)), "what was missed comes at once");
+        assert_eq!(Schedule::resume(PACE, at(9000), time).next(None), Some(at(9050)));
     }
 
     #[test]

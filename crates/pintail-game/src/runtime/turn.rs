@@ -7,7 +7,7 @@ use pintail_core::Step;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{BadPayload, Context, Game, LeaveReason, Pace, Payload, Player, Random};
-use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::limits::{EVENT_BYTES, PAYLOAD_BYTES_MAX};
 
 /// Where a game stands, besides its own value. Value, progress and the seats' streams (what each side has, and what
 /// is not acknowledged) are together all that a game is.
@@ -34,7 +34,7 @@ pub(crate) struct SeatProgress {
 
 /// Something that happens to a game.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub enum Event {
     /// The player is attached, for the first time or again.
     Attached(Player),
     /// The player's connection is lost.
@@ -47,6 +47,27 @@ pub(crate) enum Event {
     Input(Player, Bytes),
 }
 
+impl Event {
+    /// Whom it happens to.
+    pub(crate) const fn player(&self) -> Player {
+        match self {
+            Self::Attached(player)
+            | Self::Detached(player)
+            | Self::Left(player, _)
+            | Self::Behind(player)
+            | Self::Input(player, _) => *player,
+        }
+    }
+
+    /// How many bytes it takes about.
+    pub(crate) const fn weight(&self) -> usize {
+        match self {
+            Self::Input(_, payload) => EVENT_BYTES + payload.len(),
+            _ => EVENT_BYTES,
+        }
+    }
+}
+
 /// Everything that a step consumes. The same batches on the same game give the same messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
@@ -57,7 +78,7 @@ pub(crate) struct Batch {
 
 /// How a message goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Urgency {
+pub enum Urgency {
     /// Exactly once, in order.
     Reliable,
     /// The latest wins.
@@ -66,9 +87,12 @@ pub(crate) enum Urgency {
 
 /// Whom a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recipients {
+pub enum Recipients {
+    /// This player.
     One(Player),
+    /// Everyone who has not left.
     All,
+    /// Everyone else.
     AllExcept(Player),
 }
 
@@ -84,10 +108,13 @@ impl Recipients {
 
 /// A message of a game, encoded once for all whom it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Emission {
-    pub(crate) urgency: Urgency,
-    pub(crate) to: Recipients,
-    pub(crate) payload: Bytes,
+pub struct Emission {
+    /// How it goes out.
+    pub urgency: Urgency,
+    /// Whom it is for.
+    pub to: Recipients,
+    /// What the game sent.
+    pub payload: Bytes,
 }
 
 /// What handlers see and change through their [`Context`].
@@ -148,11 +175,7 @@ impl Turn {
     }
 
     fn dispatch<G: Game>(&mut self, game: &mut G, event: Event) {
-        let (Event::Attached(player)
-        | Event::Detached(player)
-        | Event::Left(player, _)
-        | Event::Behind(player)
-        | Event::Input(player, _)) = event;
+        let player = event.player();
         let Some(seat) = self.progress.seats.get_mut(player.index()).filter(|seat| !seat.left) else { return };
         match event {
             Event::Attached(_) => {

@@ -1,37 +1,38 @@
 //! The loop that runs all games of a server: takes everything that has arrived, lets the host decide, does it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pintail_core::secret::random_bytes;
-use pintail_core::{ClusterSecret, Incarnation, Slot};
-use pintail_engine::load::{Load, LoadMonitor};
-use pintail_net::cpu::ThreadCpu;
+use pintail_core::{ClusterSecret, Incarnation, Kind, Slot};
 use pintail_net::{
-    Identity, Lease, LinkEvent, LinkId, LinkListener, MemberEvent, Outbox, PushError, Renewer, RoleError, SharedVitals,
-    StatusNews,
+    Identity, Lease, LinkEvent, LinkListener, MemberEvent, Renewer, RoleError, SharedVitals, StatusNews,
 };
-use pintail_store::{Letter, Notice};
-use pintail_wire::kind;
+use pintail_store::{Letter, Lineage, Notice};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::GameConfig;
 use super::inbox::{self, Inbox};
+use super::journal_worker::{Commits, Handed};
 use super::metrics::Metrics;
+use super::open_links::OpenLinks;
 use super::phase::{Left, Phase, Task};
+use super::report::Reporter;
+use super::store_watch::StoreWatch;
 use super::store_worker::{StoreAnswer, StoreCall};
 use crate::limits::TURN_BUDGET;
-use crate::runtime::{Budget, Command, Delivery, Effects, GameHost, HostEvent, Now};
+use crate::runtime::{Budget, Effects, GameHost, HostEvent, Now};
 
 /// How many link events may wait for the loop; links wait with the next.
 const LINK_EVENTS_MAX: usize = 1024;
 
-/// How often the games here are compared with those that the store says are.
+/// How often the games here are compared with those that the store says are, and games are looked for that wait for an
+/// owner.
 const SCAN_PERIOD: Duration = Duration::from_secs(1);
 
 /// Where the links come from: the port, the secret, and who this server is.
@@ -45,73 +46,90 @@ pub(super) struct Links {
 /// What the loop hears besides its links.
 pub(super) struct Mailboxes {
     pub(super) member_events: mpsc::Receiver<MemberEvent>,
-    pub(super) lease: watch::Receiver<Lease>,
     pub(super) answers: mpsc::Receiver<StoreAnswer>,
+    pub(super) commits: mpsc::Receiver<Commits>,
+    /// Drain, then end.
     pub(super) stop: CancellationToken,
+    /// The server was dropped: end as a crash would, without a word to anyone.
+    pub(super) abandoned: CancellationToken,
 }
 
 /// Whom the loop tells, besides its links.
 pub(super) struct Neighbours {
     pub(super) calls: mpsc::Sender<StoreCall>,
+    pub(super) writes: mpsc::Sender<Handed>,
+    pub(super) lease: watch::Receiver<Lease>,
+    pub(super) lineage: watch::Receiver<Lineage>,
     pub(super) renewer: Renewer,
     pub(super) vitals: Arc<SharedVitals>,
     pub(super) metrics: Metrics,
-    /// Whoever looks whether the loop comes round. It ends with the loop: while the links close after it, the server is
-    /// not stuck.
-    pub(super) _watch: AbortOnDropHandle<()>,
+    /// Where whoever watches the loop runs.
+    pub(super) tasks: Handle,
 }
 
 pub(super) struct GameLoop {
-    host: GameHost,
-    incarnation: Incarnation,
-    slot: Option<Slot>,
-    links: HashMap<LinkId, Arc<Outbox>>,
-    neighbours: Neighbours,
-    inbox: Inbox,
+    pub(super) host: GameHost,
+    pub(super) incarnation: Incarnation,
+    pub(super) slot: Option<Slot>,
+    pub(super) links: OpenLinks,
+    pub(super) neighbours: Neighbours,
+    pub(super) inbox: Inbox,
+    pub(super) store: StoreWatch,
     scan_at: Now,
     is_scanning: bool,
-    capacity: u32,
-    load: LoadMonitor,
-    cpu: ThreadCpu,
-    /// Fixed steps since the last report: due, and given up.
-    steps: (u64, u64),
-    report_period: Duration,
-    report_at: Now,
+    reporter: Reporter,
     phase: Phase,
     /// When the drain began.
     drains_since: Option<Instant>,
+    /// How many games have been handed over.
+    moved: u64,
     superseded: bool,
     drain_timeout: Duration,
     lease_ttl: Duration,
-    fx: Effects,
+    pub(super) fx: Effects,
     began: Instant,
+    /// Whoever looks whether the loop comes round. They end with the loop: while the links close after it, the server is
+    /// not stuck.
+    _watches: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Neighbours {
+    /// Has the loop of this host watched.
+    fn watch_loop(&self, config: &GameConfig, host: &GameHost) -> Vec<AbortOnDropHandle<()>> {
+        let _guard = self.tasks.enter();
+        let beat = self.vitals.beat();
+        let mut watches = vec![beat.watch(config.server.timing.suspect_after, self.renewer.clone())];
+        watches.extend(config.when_stuck.clone().map(|when| when.watch(beat.clone(), host.current())));
+        watches
+    }
 }
 
 impl GameLoop {
     /// A loop that has not begun, for the thread that calls this.
     pub(super) fn new(config: &GameConfig, incarnation: Incarnation, neighbours: Neighbours) -> Self {
+        let (began, lease_ttl) = (Instant::now(), config.server.timing.lease_ttl);
+        let host = GameHost::new(config.types.clone(), incarnation, config.journal, u64::from_be_bytes(random_bytes()));
+        let _watches = neighbours.watch_loop(config, &host);
         Self {
-            host: GameHost::new(config.types.clone(), incarnation, config.journal, u64::from_be_bytes(random_bytes())),
+            host,
             incarnation,
             slot: None,
-            links: HashMap::new(),
-            neighbours,
+            links: OpenLinks::default(),
             inbox: Inbox::default(),
+            store: StoreWatch::new(neighbours.lease.clone(), neighbours.lineage.clone(), lease_ttl, began),
+            neighbours,
             scan_at: Now::default(),
             is_scanning: false,
-            capacity: config.capacity,
-            load: LoadMonitor::new("games"),
-            cpu: ThreadCpu::new(),
-            steps: (0, 0),
-            report_period: config.server.timing.heartbeat,
-            report_at: Now::default(),
+            reporter: Reporter::new(config),
             phase: Phase::Serving,
             drains_since: None,
+            moved: 0,
             superseded: false,
             drain_timeout: config.drain_timeout,
-            lease_ttl: config.server.timing.lease_ttl,
+            lease_ttl,
             fx: Effects::default(),
-            began: Instant::now(),
+            began,
+            _watches,
         }
     }
 
@@ -126,7 +144,12 @@ impl GameLoop {
             let (events_tx, events) = mpsc::channel(LINK_EVENTS_MAX);
             let stop_links = CancellationToken::new();
             let serving = tokio::spawn(listener.serve(secret, silence_max, identity, events_tx, stop_links.clone()));
-            let outcome = self.run(events, mailboxes).await;
+            let abandoned = mailboxes.abandoned.clone();
+            let outcome = tokio::select! {
+                outcome = self.run(events, mailboxes) => outcome,
+                // The links break off where they are.
+                () = abandoned.cancelled() => return Ok(()),
+            };
             // The loop's end has dropped the events, so no link waits for it; each says goodbye and sends what it has.
             stop_links.cancel();
             serving.await.map_err(|error| RoleError::Internal(format!("the links have failed: {error}")))?;
@@ -145,14 +168,16 @@ impl GameLoop {
                 },
                 // A membership that is over (superseded) has no more to say, at once and for ever.
                 event = mail.member_events.recv(), if !mail.member_events.is_closed() => self.inbox.members.extend(event),
-                answer = mail.answers.recv() => self.inbox.answers.extend(answer),
-                Ok(()) = mail.lease.changed(), if self.phase.waits_for_store() => self.note_renewal(*mail.lease.borrow()),
+                Some(answer) = mail.answers.recv() => self.inbox.answers.push_back(answer),
+                Some(commits) = mail.commits.recv() => self.inbox.commits.extend(commits),
+                () = self.store.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             // Whatever else has arrived belongs to the same turn.
             inbox::take_ready(&mut links, &mut self.inbox.links);
             inbox::take_ready(&mut mail.member_events, &mut self.inbox.members);
             inbox::take_ready(&mut mail.answers, &mut self.inbox.answers);
+            self.inbox.take_commits(&mut mail.commits);
             self.turn();
             // Games that are always busy must not keep the links from reading and writing.
             tokio::task::yield_now().await;
@@ -167,6 +192,10 @@ impl GameLoop {
         let began = self.began;
         let clock = move || Now(began.elapsed());
         let budget = Budget::new(&clock, now + TURN_BUDGET);
+        self.hear_of_store(now);
+        while let Some(commit) = self.inbox.commits.pop_front() {
+            self.host.handle(now, commit, &mut self.fx);
+        }
         while let Some(event) = self.inbox.members.pop_front() {
             self.on_member_event(now, event);
         }
@@ -182,36 +211,35 @@ impl GameLoop {
                 break;
             }
         }
+        self.scan(now);
         self.host.advance(now, &budget, &mut self.fx);
         self.count(now);
         self.carry_out(now);
-        self.scan(now);
         self.report(now);
         self.go_on(now);
     }
 
     fn count(&mut self, turn_began: Now) {
         let stats = std::mem::take(&mut self.fx.stats);
-        self.steps.0 += stats.fixed_steps_due;
-        self.steps.1 += stats.overruns;
+        self.reporter.count(&stats);
+        self.moved += stats.moved_games;
         self.neighbours.metrics.add(&stats, self.now().since(turn_began));
     }
 
     fn on_link_event(&mut self, now: Now, event: LinkEvent) {
         match event {
             LinkEvent::Opened { link, outbox, .. } => {
-                self.links.insert(link, outbox);
+                self.links.open(link, outbox);
             }
             LinkEvent::Frames { link, frames } => {
-                // What arrives on a link that was closed for being slow is too late.
-                if self.links.contains_key(&link) {
+                if self.links.contains(link) {
                     for frame in frames {
                         self.host.handle(now, HostEvent::Frame(link, frame), &mut self.fx);
                     }
                 }
             }
             LinkEvent::Closed { link } => {
-                if self.links.remove(&link).is_some() {
+                if self.links.forget(link) {
                     self.host.handle(now, HostEvent::LinkClosed(link), &mut self.fx);
                 }
             }
@@ -232,6 +260,9 @@ impl GameLoop {
             }
             MemberEvent::Notice(Notice::Letter(Letter::PlayerLeft(id, session))) => {
                 self.host.handle(now, HostEvent::PlayerLeft(id, session), &mut self.fx);
+            }
+            MemberEvent::Notice(Notice::ServerOff(slot)) if slot.kind == Kind::Game => {
+                self.host.handle(now, HostEvent::LookForOrphans, &mut self.fx);
             }
             MemberEvent::Notice(_) => {}
             MemberEvent::DrainAsked => self.drain(),
@@ -254,64 +285,24 @@ impl GameLoop {
         }
     }
 
-    /// The lease was renewed, and if that was after the drain had begun, then the store knows of it.
-    fn note_renewal(&mut self, lease: Lease) {
-        if let (Some(since), Lease::Held { renewed, .. }) = (self.drains_since, lease)
-            && renewed >= since
-        {
-            let now = self.now();
-            self.phase.store_knows(now);
+    /// The lease, and whether the store may have forgotten something: before anything else, so that nothing is decided by
+    /// what held before the last wait.
+    fn hear_of_store(&mut self, now: Now) {
+        let news = self.store.look();
+        if news.was_lost {
+            // What others have claimed meanwhile is no longer ours.
             self.scan_at = now;
         }
-    }
-
-    fn carry_out(&mut self, now: Now) {
-        let mut commands = std::mem::take(&mut self.fx.commands);
-        for command in commands.drain(..) {
-            match command {
-                Command::Deliver(link, delivery) => self.deliver(now, link, &delivery),
-                Command::AnswerHeartbeat(link, body) => {
-                    self.push(now, link, |outbox| outbox.push(kind::link::HEARTBEAT_ANSWER, &[&body]));
-                }
-                Command::CloseLink(link) => self.close_link(now, link),
-                Command::Load(id) => self.call(StoreCall::Load(id)),
-                Command::End { id, owner, outcome } => self.call(StoreCall::End { id, owner, outcome }),
-                Command::Restore { order, owner, snapshot } => {
-                    self.call(StoreCall::Restore { order, owner, snapshot });
-                }
-                Command::Write(_) | Command::Claim { .. } | Command::HandOver { .. } | Command::GamesHere(_) => {}
-            }
+        for event in news.events {
+            self.host.handle(now, event, &mut self.fx);
         }
-        // Closing a link may have led to more commands; they are for the next turn, which comes at once.
-        commands.append(&mut self.fx.commands);
-        self.fx.commands = commands;
-    }
-
-    fn deliver(&mut self, now: Now, link: LinkId, delivery: &Delivery) {
-        self.push(now, link, |outbox| outbox.push_with(|frames| delivery.encode(frames)));
-    }
-
-    fn push(&mut self, now: Now, link: LinkId, push: impl FnOnce(&Outbox) -> Result<(), PushError>) {
-        let Some(outbox) = self.links.get(&link) else { return };
-        if push(outbox).is_err() {
-            // The gateway dials again, its clients attach again, and the streams go on where they were.
-            warn!("a gateway reads too slowly; its link is closed");
-            self.neighbours.metrics.slow_links.inc();
-            self.close_link(now, link);
-        }
-    }
-
-    fn close_link(&mut self, now: Now, link: LinkId) {
-        if let Some(outbox) = self.links.remove(&link) {
-            outbox.close();
-            self.host.handle(now, HostEvent::LinkClosed(link), &mut self.fx);
-        }
-    }
-
-    fn call(&mut self, call: StoreCall) {
-        if let Err(error) = self.neighbours.calls.try_send(call) {
-            self.neighbours.metrics.refused_store_calls.inc();
-            self.inbox.answers.push_back(error.into_inner().failed());
+        // A renewal that was sent after the drain began has told the store of it.
+        if self.phase.waits_for_store()
+            && let (Some(since), Some(renewed)) = (self.drains_since, news.renewed)
+            && renewed >= since
+        {
+            self.phase.store_knows(now);
+            self.scan_at = now;
         }
     }
 
@@ -323,23 +314,15 @@ impl GameLoop {
             self.is_scanning = true;
             self.scan_at = now + SCAN_PERIOD;
             self.call(StoreCall::Scan { slot, incarnation: self.incarnation, asked: now });
+            self.host.handle(now, HostEvent::LookForOrphans, &mut self.fx);
         }
     }
 
     fn report(&mut self, now: Now) {
-        if now < self.report_at {
-            return;
-        }
-        self.report_at = now + self.report_period;
-        let (games, players) = (self.host.live_games(), self.host.attached_players());
-        let (steps_due, steps_given_up) = std::mem::take(&mut self.steps);
-        let used = u32::try_from(games).unwrap_or(u32::MAX);
-        let capacity = self.capacity;
-        let load = Load { used, capacity, steps_due, steps_given_up, commit_lag: None, cpu: self.cpu.share() };
-        let condition = self.load.observe(now.0, &load);
+        let Some(condition) = self.reporter.report(now, &self.host) else { return };
         let Neighbours { metrics, vitals, renewer, .. } = &self.neighbours;
-        metrics.show(games, players, self.links.len(), condition.status);
-        if vitals.report(condition, players) == StatusNews::Changed {
+        metrics.show(now, &self.host, self.links.len(), condition.status);
+        if vitals.report(condition, self.host.attached_players()) == StatusNews::Changed {
             renewer.renew_now();
         }
     }
@@ -350,7 +333,9 @@ impl GameLoop {
             self.neighbours.vitals.drain();
             self.drains_since = Some(Instant::now());
             self.neighbours.renewer.renew_now();
-            self.phase = Phase::drain(self.now(), self.drain_timeout, self.lease_ttl);
+            let now = self.now();
+            self.phase = Phase::drain(now, self.drain_timeout, self.lease_ttl);
+            self.host.handle(now, HostEvent::Drain, &mut self.fx);
         }
     }
 
@@ -367,7 +352,9 @@ impl GameLoop {
         match self.phase.go_on(now, left) {
             Task::None => {}
             Task::Report(rest) => {
-                info!(games = left.games, "draining: waiting for the games, {} s at most", rest.as_secs());
+                let (moved, rest) = (self.moved, rest.as_secs());
+                let all = moved + left.games as u64;
+                info!("draining: moved {moved} of {all} games; the others have {rest} s at most");
             }
             Task::EndGames => {
                 self.host.handle(now, HostEvent::Stop, &mut self.fx);
@@ -383,10 +370,10 @@ impl GameLoop {
         }
         let scan_at = (self.slot.is_some() && !self.is_scanning).then_some(self.scan_at);
         let others = [scan_at, self.phase.due(), self.host.next_due()];
-        others.into_iter().flatten().fold(self.report_at, Now::min)
+        others.into_iter().flatten().fold(self.reporter.at(), Now::min)
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now(self.began.elapsed())
     }
 }

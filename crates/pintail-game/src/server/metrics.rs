@@ -1,5 +1,6 @@
 //! What a game server counts.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use pintail_core::Status;
@@ -10,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::runtime::Stats;
+use crate::runtime::{GameHost, Now, Stats};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
@@ -33,7 +34,10 @@ pub(super) struct Metrics {
     messages: Family<KindLabel, Counter>,
     detached: Counter,
     panics: Counter,
+    journaling: Journaling,
     turn_seconds: Histogram,
+    unprotected: Gauge,
+    commit_lag_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -53,8 +57,11 @@ impl Metrics {
             messages: Family::default(),
             detached: Counter::default(),
             panics: Counter::default(),
+            journaling: Journaling::default(),
             // 50 microseconds to 1.6 seconds.
             turn_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 16)),
+            unprotected: Gauge::default(),
+            commit_lag_seconds: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("pintail_game");
         metrics.register(&mut registry);
@@ -82,16 +89,23 @@ impl Metrics {
             self.detached.clone(),
         );
         registry.register("panics", "Games ended by a panic in their code", self.panics.clone());
+        self.journaling.register(registry);
         let turn = self.turn_seconds.clone();
         registry.register("turn_seconds", "Time to run all steps that were due at one wake-up of the loop", turn);
+        let help = "Journaled games that go on unprotected, because the store can't be reached";
+        registry.register("unprotected_games", help, self.unprotected.clone());
+        let help = "How long the oldest write to a journal has been under way";
+        registry.register("commit_lag_seconds", help, self.commit_lag_seconds.clone());
     }
 
     /// Shows how the server stands.
-    pub(super) fn show(&self, games: usize, players: usize, links: usize, status: Status) {
-        self.games.set(games as i64);
-        self.players.set(players as i64);
+    pub(super) fn show(&self, now: Now, host: &GameHost, links: usize, status: Status) {
+        self.games.set(host.live_games() as i64);
+        self.players.set(host.attached_players() as i64);
         self.links.set(links as i64);
         self.status.set(i64::from(status.number()));
+        self.unprotected.set(host.unprotected_games() as i64);
+        self.commit_lag_seconds.set(host.commit_lag(now).unwrap_or_default().as_secs_f64());
     }
 
     /// Adds what one turn of the loop counted.
@@ -102,6 +116,7 @@ impl Metrics {
         self.inputs.inc_by(stats.inputs);
         self.detached.inc_by(stats.detached);
         self.panics.inc_by(stats.panics);
+        self.journaling.add(stats);
         if stats.steps > 0 {
             self.steps.inc_by(stats.steps);
             self.turn_seconds.observe(took.as_secs_f64());
@@ -113,5 +128,49 @@ impl Metrics {
                 self.messages.get_or_create(&KindLabel { kind }).inc_by(count);
             }
         }
+    }
+}
+
+/// What becomes of journaled games.
+#[derive(Debug, Default)]
+struct Journaling {
+    entries: Counter,
+    bytes: Counter,
+    snapshots: Counter,
+    takeovers: Counter,
+    replayed_steps: Counter,
+    failed_replays: Counter,
+    moved: Counter,
+    fenced: Counter,
+    went_unprotected: Counter,
+}
+
+impl Journaling {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("journal_entries", "Entries of journals", self.entries.clone());
+        registry.register("journal_bytes", "Bytes of journal entries", self.bytes.clone());
+        registry.register("snapshots", "Snapshots of games", self.snapshots.clone());
+        registry.register("takeovers", "Games taken over from servers that are gone", self.takeovers.clone());
+        let replayed = self.replayed_steps.clone();
+        registry.register("replayed_steps", "Steps replayed from journals", replayed);
+        let help = "Games ended because their journal could not be replayed";
+        registry.register("failed_replays", help, self.failed_replays.clone());
+        registry.register("moved_games", "Games handed over to other servers", self.moved.clone());
+        let help = "Games dropped because another server has taken them over";
+        registry.register("fenced_games", help, self.fenced.clone());
+        let help = "How often a game went on unprotected, because the store could not be reached";
+        registry.register("went_unprotected", help, self.went_unprotected.clone());
+    }
+
+    fn add(&self, stats: &Stats) {
+        self.entries.inc_by(stats.journal_entries);
+        self.bytes.inc_by(stats.journal_bytes);
+        self.snapshots.inc_by(stats.snapshots);
+        self.takeovers.inc_by(stats.takeovers);
+        self.replayed_steps.inc_by(stats.replayed_steps);
+        self.failed_replays.inc_by(stats.failed_replays);
+        self.moved.inc_by(stats.moved_games);
+        self.fenced.inc_by(stats.fenced_games);
+        self.went_unprotected.inc_by(stats.went_unprotected);
     }
 }

@@ -3,20 +3,27 @@
 //! ```text
 //!  thread of the games                                caller's runtime
 //!  ┌──────────────────────────────────────────┐      ┌───────────────────────┐
-//!  │ link tasks ──frames──▶ loop ──▶ GameHost │─────▶│ store worker ──▶ store │
-//!  │     ▲                   │                │◀─────│ membership             │
-//!  │     └────── outboxes ───┘                │      │ admin port             │
+//!  │ link tasks ──frames──▶ loop ──▶ GameHost │─────▶│ journal worker ─▶ store│
+//!  │     ▲                   │                │◀─────│ store worker ───▶ store│
+//!  │     └────── outboxes ───┘                │      │ membership, admin port │
 //!  └──────────────────────────────────────────┘      └───────────────────────┘
 //! ```
 //!
 //! Links share the thread of the games, so a game that is stuck fails the server's heartbeats, and what arrives while
 //! games step is handled as one batch afterwards: one step and one write a link.
 
+mod commands;
 mod game_loop;
 mod inbox;
+mod journal_metrics;
+mod journal_worker;
 mod metrics;
+mod open_links;
 mod phase;
+mod report;
+mod store_watch;
 mod store_worker;
+mod stuck;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,14 +33,18 @@ use pintail_core::{Endpoint, Kind};
 use pintail_net::admin::AdminState;
 use pintail_net::{Events, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals};
 use pintail_store::{Announcement, SharedStore};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::runtime::JournalPolicy;
 use crate::types::GameTypes;
 use game_loop::{GameLoop, Links, Mailboxes, Neighbours};
+use journal_metrics::JournalMetrics;
 use metrics::Metrics;
+pub use stuck::{Stuck, WhenStuck};
 
 /// How many answers of the store may wait for the loop; the worker waits with the next.
 const ANSWERS_MAX: usize = 1024;
@@ -47,19 +58,22 @@ pub struct GameConfig {
     pub capacity: u32,
     /// The types of games that it hosts.
     pub types: Arc<GameTypes>,
-    /// How long a stopping server waits for its games to end by themselves, before it ends them. Neither the games nor
-    /// their players hear of the drain: a game that ends in time ends as it always would, and the players of the others are
-    /// told why when theirs is ended.
+    /// How long a stopping server waits for its games to be gone. Journaled games move to other servers at once, and those
+    /// that nobody can take then wait in the store. The others have this time to end by themselves, before the server ends
+    /// them: neither they nor their players hear of the drain before.
     pub drain_timeout: Duration,
     /// How journaled games are kept.
     pub journal: JournalPolicy,
+    /// What is done if the loop that runs the games hangs for good; nothing if `None`.
+    pub when_stuck: Option<WhenStuck>,
 }
 
 impl GameConfig {
     /// A server for 1000 games that waits 3 seconds for them when it stops.
     #[must_use]
     pub fn new(server: ServerConfig, types: Arc<GameTypes>) -> Self {
-        Self { server, capacity: 1000, types, drain_timeout: Duration::from_secs(3), journal: JournalPolicy::default() }
+        let (drain_timeout, journal) = (Duration::from_secs(3), JournalPolicy::default());
+        Self { server, capacity: 1000, types, drain_timeout, journal, when_stuck: None }
     }
 }
 
@@ -98,9 +112,9 @@ impl GameServer {
         self.ports.admin_addr()
     }
 
-    /// Serves until `stop`, or until an operator asks it to drain. Then it takes no new games, gives the running ones
-    /// the drain timeout to end, ends the rest, says goodbye on its links, and leaves the registry. Dropping the future
-    /// stops the server too, without leave.
+    /// Serves until `stop`, or until an operator asks it to drain. Then it takes no new games, moves the journaled ones to
+    /// other servers, gives the others the drain timeout to end, ends the rest, says goodbye on its links, and leaves the
+    /// registry. Dropping the future ends the server as a crash would, without a word to anyone.
     ///
     /// # Errors
     /// If a newer server took the slot, or on an internal error.
@@ -114,6 +128,8 @@ impl GameServer {
         let incarnation = announcement.incarnation;
         let vitals = Arc::new(SharedVitals::new());
         let (metrics, mut registry) = Metrics::new();
+        let journal_metrics = JournalMetrics::new();
+        journal_metrics.register(&mut registry);
         let events = Events::default();
         let membership = MembershipConfig::new(&config.server, announcement, events.clone());
         let reported = vitals.clone();
@@ -122,7 +138,13 @@ impl GameServer {
         let renewer = membership.renewer();
         let (calls, calls_rx) = mpsc::channel(store_worker::CALLS_MAX);
         let (answers_tx, answers) = mpsc::channel(ANSWERS_MAX);
-        let worker = tokio::spawn(store_worker::run(store, calls_rx, answers_tx));
+        let (writes, writes_rx) = mpsc::channel(journal_worker::WRITES_MAX);
+        let (commits_tx, commits) = mpsc::channel(journal_worker::COMMITS_MAX);
+        let lineage = store.lineage();
+        let workers = TaskTracker::new();
+        workers.spawn(journal_worker::run(store.clone(), writes_rx, commits_tx, journal_metrics));
+        workers.spawn(store_worker::run(store, calls_rx, answers_tx));
+        workers.close();
         let services = CancellationToken::new();
         let _stop_services = services.clone().drop_guard();
         let admin = self.ports.admin.map(|admin| {
@@ -130,14 +152,14 @@ impl GameServer {
             tokio::spawn(admin.serve(state, services.clone()))
         });
 
-        let loop_stop = stop.child_token();
-        let _stop_loop = loop_stop.clone().drop_guard();
-        let watch = vitals.beat().watch(timing.suspect_after, renewer.clone());
+        let abandoned = CancellationToken::new();
+        let _abandon = abandoned.clone().drop_guard();
+        let mailboxes = Mailboxes { member_events, answers, commits, stop, abandoned };
         let (identity, lease) = (membership.identity(), membership.lease());
-        let mailboxes = Mailboxes { member_events, lease, answers, stop: loop_stop };
         let secret = config.server.secret.clone();
         let links = Links { listener: self.ports.links, secret, silence_max: timing.link_silence_max, identity };
-        let neighbours = Neighbours { calls, renewer, vitals, metrics, _watch: watch };
+        let tasks = Handle::current();
+        let neighbours = Neighbours { calls, writes, lease, lineage, renewer, vitals, metrics, tasks };
         let run = move || GameLoop::new(&config, incarnation, neighbours).run_with_links(links, mailboxes);
         let outcome = on_own_thread(run).await;
 
@@ -147,8 +169,8 @@ impl GameServer {
             // A failed admin port was logged where it failed.
             let _ = admin.await;
         }
-        // The loop is gone and with it the last call, so the worker ends.
-        let _ = worker.await;
+        // The loop is gone and with it the last call, so the workers end.
+        workers.wait().await;
         info!("game server stopped");
         outcome
     }

@@ -13,9 +13,10 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum Phase {
     /// → `Draining` when told to stop.
     Serving,
-    /// Takes no new games. → `Flushing` when all games are over and none can come any more, or at the end of its time.
+    /// Takes no new games, hands the journaled ones over, and lets the others end. → `Flushing` when no game is left and
+    /// none can come any more, or at the end of its time.
     Draining(Drain),
-    /// All games are over; → `Over` when everyone has heard, or at this time.
+    /// Every game ends here or waits in the store; → `Over` when everyone has heard, or at this time.
     Flushing {
         until: Now,
     },
@@ -114,7 +115,7 @@ impl Phase {
                     return Task::Report(drain.until.since(now));
                 }
             }
-            Self::Flushing { until } if left.flushed || *until <= now => *self = Self::Over,
+            Self::Flushing { until } if (left.games == 0 && left.flushed) || *until <= now => *self = Self::Over,
             Self::Serving | Self::Flushing { .. } | Self::Over => {}
         }
         Task::None

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use pintail_core::{GameId, Incarnation, Slot};
-use pintail_store::{EndOutcome, GameOrder, Owner, SavedSnapshot, SharedStore, StoreError};
+use pintail_store::games::SWEEP_MAX;
+use pintail_store::{
+    Claim, Claimed, EndOutcome, GameOrder, Owner, SavedSnapshot, SharedStore, StoreError, WithoutServer,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::runtime::host::StoreFailed;
 use crate::runtime::{HostEvent, Now};
@@ -24,6 +27,8 @@ pub(super) enum StoreCall {
     End { id: GameId, owner: Owner, outcome: EndOutcome },
     Restore { order: GameOrder, owner: Owner, snapshot: Option<SavedSnapshot> },
     Scan { slot: Slot, incarnation: Incarnation, asked: Now },
+    Claim(Claim),
+    HandOver { id: GameId, owner: Owner, snapshot: SavedSnapshot, without_server: WithoutServer },
 }
 
 /// What a call came to; `None` for a scan that failed, which the next one makes up for.
@@ -37,6 +42,8 @@ impl StoreCall {
             Self::End { id, .. } => HostEvent::EndAnswered(id, Err(StoreFailed::Away)),
             Self::Restore { order, owner, .. } => HostEvent::Restored(order.id, owner, Err(StoreFailed::Away)),
             Self::Scan { .. } => return None,
+            Self::Claim(_) => HostEvent::Claimed(Err(StoreFailed::Away)),
+            Self::HandOver { id, .. } => HostEvent::HandedOver(id, Err(StoreFailed::Away)),
         })
     }
 
@@ -59,13 +66,31 @@ impl StoreCall {
                     return None;
                 }
             },
+            Self::Claim(claim) => {
+                HostEvent::Claimed(self::claim(store, &claim).await.map_err(|error| failed("claim", &error)))
+            }
+            Self::HandOver { id, owner, snapshot, without_server } => {
+                let answer = store.hand_over(id, owner, &snapshot, without_server).await;
+                HostEvent::HandedOver(id, answer.map_err(|error| failed("hand over", &error)))
+            }
         })
     }
 }
 
+/// Whoever claims first sets aside what servers that are gone have left. Several servers may do it at once.
+async fn claim(store: &SharedStore, claim: &Claim) -> Result<Claimed, StoreError> {
+    store.sweep_orphans(SWEEP_MAX).await?;
+    store.claim_games(claim).await
+}
+
 fn failed(what: &str, error: &StoreError) -> StoreFailed {
-    warn!(%error, "could not {what} a game in the store; trying again");
-    StoreFailed::Away
+    if let StoreError::Corrupt { .. } = error {
+        error!(%error, "could not {what} a game in the store");
+        StoreFailed::Damaged(error.to_string())
+    } else {
+        warn!(%error, "could not {what} a game in the store; trying again");
+        StoreFailed::Away
+    }
 }
 
 /// Makes calls until there is nobody left to make them for.

@@ -1,9 +1,12 @@
 //! A game server as a whole: real links over TCP, real stores, and a gateway played by the test.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod disturbed;
 mod health;
+mod leases;
 mod registry;
 mod rig;
+mod takeover;
 
 use bytes::Bytes;
 use pintail_core::{GameId, Incarnation, Kind, RoomId, Seq, Status};

@@ -12,7 +12,7 @@ use pintail_core::{
 use pintail_game::{GameConfig, GameServer, GameTypes};
 use pintail_net::{Identity, Outbox, RoleError, ServerConfig, TcpConnection, dial};
 use pintail_store::{EmbeddedStore, GameOrder, GameRecord, OrderedPlayer, PlaceOutcome, ServerRecord, SharedStore};
-use pintail_wire::client::{GameAttached, GameEnded};
+use pintail_wire::client::{GameAttached, GameDetached, GameEnded};
 use pintail_wire::deliver::Deliver;
 use pintail_wire::link::Attach;
 use pintail_wire::{Frame, Message as _, game, kind};
@@ -58,6 +58,11 @@ impl Server {
     }
 
     pub(crate) async fn start_on(store: SharedStore, types: GameTypes, drain_timeout: Duration) -> Self {
+        Self::start_with(store, types, |config| config.drain_timeout = drain_timeout).await
+    }
+
+    /// A server whose settings the test changes.
+    pub(crate) async fn start_with(store: SharedStore, types: GameTypes, change: impl FnOnce(&mut GameConfig)) -> Self {
         let server = ServerConfig {
             timing: pintail_net::Timing::default(),
             cluster: "test".to_owned(),
@@ -68,7 +73,8 @@ impl Server {
             version: "test".to_owned(),
         };
         let mut config = GameConfig::new(server, Arc::new(types));
-        config.drain_timeout = drain_timeout;
+        config.drain_timeout = Duration::ZERO;
+        change(&mut config);
         let server = GameServer::bind(config, store.clone()).await.unwrap();
         let (endpoint, admin) = (server.endpoint(), server.admin_addr().unwrap());
         let stop = CancellationToken::new();
@@ -78,8 +84,12 @@ impl Server {
 
     /// What the registry says of it.
     pub(crate) async fn record(&self) -> ServerRecord {
+        self.find_record().await.expect("it is registered")
+    }
+
+    pub(crate) async fn find_record(&self) -> Option<ServerRecord> {
         let servers = self.store.scan(Kind::Game).await.unwrap();
-        servers.into_iter().flatten().find(|server| server.endpoint == self.endpoint).expect("it is registered")
+        servers.into_iter().flatten().find(|server| server.endpoint == self.endpoint)
     }
 
     /// A game for Ann and Bob.
@@ -88,7 +98,7 @@ impl Server {
         GameOrder {
             id: GameId { room: RoomId(room), round: Round(1) },
             game_type: game_type.parse().unwrap(),
-            durability: Durability::Ephemeral,
+            durability: if game_type.ends_with("-journaled") { Durability::Journaled } else { Durability::Ephemeral },
             settings: settings.to_owned(),
             players: vec![player(ANN, "Ann"), player(BOB, "Bob")],
             seed: 3,
@@ -112,9 +122,10 @@ impl Server {
     }
 
     pub(crate) async fn link(&self) -> Gateway {
+        let slot = until(async || self.find_record().await).await.slot;
         let incarnation = Incarnation::random();
         let me = Identity { cluster: "test".to_owned(), slot: Slot::new(Kind::Gateway, 0), incarnation };
-        let expected = (Slot::new(Kind::Game, 0), None);
+        let expected = (slot, None);
         let secret = ClusterSecret::loopback();
         let endpoint = self.endpoint;
         let (connection, _) = until(async || dial::dial(endpoint, &secret, &me, expected).await.ok()).await;
@@ -166,29 +177,69 @@ impl Gateway {
         soon(self.connection.recv(&self.outbox)).await.unwrap()
     }
 
-    /// The next frame for a client.
+    /// The next frame for a client. What else the link says does not count.
     pub(crate) async fn delivered(&mut self) -> Delivered {
         while self.ready.is_empty() {
             let frame = self.frame().await.expect("the link is open");
-            assert_eq!(frame.kind, kind::link::DELIVER);
-            let deliver = Deliver::decode(frame.body).unwrap();
-            for (session, head) in deliver.recipients() {
-                let body = Bytes::from([head, &deliver.shared].concat());
-                self.ready.push(Delivered { session, kind: deliver.client_kind, body });
+            if matches!(frame.kind, kind::link::GAMES_HERE | kind::link::HEARTBEAT_ANSWER) {
+                continue;
             }
+            self.take(frame);
         }
         self.ready.remove(0)
     }
 
+    /// Takes the client frames out of a link's.
+    pub(crate) fn take(&mut self, frame: Frame) {
+        assert_eq!(frame.kind, kind::link::DELIVER);
+        let deliver = Deliver::decode(frame.body).unwrap();
+        for (session, head) in deliver.recipients() {
+            let body = Bytes::from([head, &deliver.shared].concat());
+            self.ready.push(Delivered { session, kind: deliver.client_kind, body });
+        }
+    }
+
+    /// The next frame for a client that is more than an acknowledgement.
+    pub(crate) async fn told(&mut self) -> Delivered {
+        loop {
+            let delivered = self.delivered().await;
+            if delivered.kind != kind::client::GAME_ACKED {
+                return delivered;
+            }
+        }
+    }
+
+    /// Attaches as often as it takes: the server may be busy, or not have the game yet.
+    pub(crate) async fn attach_in_time(
+        &mut self,
+        session: SessionId,
+        generation: u64,
+        id: GameId,
+        received: u64,
+    ) -> GameAttached {
+        loop {
+            self.attach(session, generation, id, received);
+            let delivered = self.told().await;
+            match delivered.kind {
+                kind::client::GAME_ATTACHED => return GameAttached::decode(delivered.body).unwrap(),
+                kind::client::GAME_DETACHED => {
+                    assert!(GameDetached::decode(delivered.body).unwrap().retry);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                other => panic!("kind {other}"),
+            }
+        }
+    }
+
     pub(crate) async fn attached(&mut self) -> GameAttached {
-        let delivered = self.delivered().await;
+        let delivered = self.told().await;
         assert_eq!(delivered.kind, kind::client::GAME_ATTACHED, "{delivered:?}");
         GameAttached::decode(delivered.body).unwrap()
     }
 
-    /// The next reliable message: for whom, its number, its payload.
+    /// The next reliable message: for whom, its number, its payload. Acknowledgements alone don't count.
     pub(crate) async fn message(&mut self) -> (SessionId, u64, Bytes) {
-        let delivered = self.delivered().await;
+        let delivered = self.told().await;
         assert_eq!(delivered.kind, kind::client::GAME_MESSAGE, "{delivered:?}");
         let message = game::Reliable::decode(delivered.body).unwrap();
         (delivered.session, message.seq.0, message.payload)

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 use pintail_core::{GameId, Generation, RoomId, Round, SessionId};
 use pintail_net::LinkId;
 use pintail_wire::client::GameDetachReason;
+use pintail_wire::heartbeat::{Heartbeat, StoreSight};
 use pintail_wire::link::{Attach, Detach};
 use pintail_wire::{Frame, Message as _, game, kind};
 use tracing::warn;
@@ -17,6 +18,9 @@ impl GameHost {
         let body = frame.body;
         let understood = match frame.kind {
             kind::link::HEARTBEAT => {
+                // A gateway that does not say reaches the store as far as anyone knows.
+                let sight = Heartbeat::decode(&body).map_or(StoreSight::Reached, |heartbeat| heartbeat.store);
+                self.voice.see(link, sight);
                 fx.push(Command::AnswerHeartbeat(link, body));
                 true
             }
@@ -88,7 +92,7 @@ impl GameHost {
         if is_late {
             return deny(link, &attach, GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE, true, fx);
         }
-        if !self.touch(id).is_some_and(|game| game.attach(link, &attach, fx)) {
+        if !self.touch(id).is_some_and(|game| game.attach(now, link, &attach, fx)) {
             return;
         }
         self.sessions.insert(session, id);

@@ -1,30 +1,52 @@
 //! All games of one server: finds the game that an event is for, and the time of the next one.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | the root | events in, turns of games, what is due |
+//! | `frames` | what gateways send |
+//! | `loads` | games on their way from the store |
+//! | `writing` | journals, and whether the server may speak for its games |
+//! | `claims` | games of servers that are gone |
+//! | `moving` | games that leave for other servers |
+//! | `policy` | how journaled games are kept |
+//! | `turns` | which game has its turn next |
 
+mod claims;
 mod frames;
+mod loads;
+mod moving;
+mod policy;
 mod turns;
+mod writing;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pintail_core::limits::ROOM_PLAYERS_MAX;
 use pintail_core::{EntryNumber, GameId, Incarnation, SessionId, Slot};
 use pintail_net::LinkId;
-use pintail_store::{Claimed, GameOrder, GameRecord, HandOverOutcome, Owner, RestoreOutcome, SavedGame, WriteOutcome};
+use pintail_store::{Claimed, HandOverOutcome, Owner, RestoreOutcome, SavedGame, WithoutServer, WriteOutcome};
 use pintail_wire::Frame;
 use pintail_wire::client::{GameDetachReason, GameDetached};
 use pintail_wire::link::Attach;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tracing::{debug, warn};
 
+use loads::Load;
+pub use policy::JournalPolicy;
 use turns::Turns;
 
-use super::effects::{Command, Delivery, Effects};
-use super::running::RunningGame;
+use super::current::CurrentGame;
+use super::effects::{Delivery, Effects};
+use super::journaling::Stance;
+use super::journaling::moves::Moves;
+use super::journaling::refresh::Refresh;
+use super::journaling::takeover::Takeover;
+use super::journaling::voice::Voice;
+use super::running::{Moment, RunningGame};
 use super::{Budget, Now};
-use crate::limits::LOADS_MAX;
+use crate::self_check::Findings;
 use crate::types::GameTypes;
 
 /// Why there is no answer of the store.
@@ -83,46 +105,6 @@ pub enum HostEvent {
     Stop,
 }
 
-/// How a host keeps its journaled games.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalPolicy {
-    /// A snapshot is taken after so many entries,
-    pub snapshot_entries: u64,
-    /// or so many bytes of entries,
-    pub snapshot_bytes: usize,
-    /// or so many steps, whichever is first.
-    pub snapshot_steps: u64,
-    /// How far a game of fixed steps may be shown beyond its last committed entry. After a takeover its players wait for
-    /// so long at most until their inputs count again; a game without inputs writes an entry about twice in it.
-    pub horizon: Duration,
-    /// How long output is held while the store can't be reached; then games go on without protection.
-    pub hold_max: Duration,
-    /// How long the players of a game that was taken over are waited for before it goes on.
-    pub settle_max: Duration,
-    /// When a game that was taken over is written anew, which proves that it can be run.
-    pub proven_after: Duration,
-    /// How many games a server claims at once.
-    pub claim_batch: u32,
-    /// How many games are handed over at once.
-    pub hand_over_batch: usize,
-}
-
-impl Default for JournalPolicy {
-    fn default() -> Self {
-        Self {
-            snapshot_entries: 256,
-            snapshot_bytes: 64 * 1024,
-            snapshot_steps: 1024,
-            horizon: Duration::from_millis(500),
-            hold_max: Duration::from_secs(2),
-            settle_max: Duration::from_millis(300),
-            proven_after: pintail_core::limits::PROVEN_AFTER,
-            claim_batch: 32,
-            hand_over_batch: 32,
-        }
-    }
-}
-
 /// The games of one server, as a state machine: [`handle`](Self::handle) takes what happens, and
 /// [`advance`](Self::advance) does what is due once everything that was waiting has been taken.
 #[derive(Debug)]
@@ -133,13 +115,26 @@ pub struct GameHost {
     /// Where the server is registered; None before it first is.
     slot: Option<Slot>,
     games: HashMap<GameId, RunningGame>,
+    /// How many of them are journaled.
+    journaled: usize,
     /// The game that a session attached to last. The game itself knows whether it still is.
     sessions: HashMap<SessionId, GameId>,
     /// Games on their way from the store, with what waits for them.
     loads: HashMap<GameId, Load>,
+    /// Those that have come and wait to be restored, one after the other.
+    restores: VecDeque<GameId>,
     timers: BTreeSet<(Now, GameId)>,
     /// Games that something happened to, or whose time has come, until their turn.
     turns: Turns,
+    voice: Voice,
+    /// Whether the server may speak for its journaled games, as of the last turn.
+    stance: Stance,
+    takeover: Takeover,
+    moves: Moves,
+    refresh: Refresh,
+    /// What is known of games that are not deterministic.
+    findings: Findings,
+    current: Arc<CurrentGame>,
     rng: SmallRng,
     stopping: bool,
 }
@@ -154,53 +149,68 @@ impl GameHost {
             incarnation,
             slot: None,
             games: HashMap::new(),
+            journaled: 0,
             sessions: HashMap::new(),
             loads: HashMap::new(),
+            restores: VecDeque::new(),
             timers: BTreeSet::new(),
             turns: Turns::default(),
+            voice: Voice::default(),
+            stance: Stance::default(),
+            takeover: Takeover::default(),
+            moves: Moves::new(policy.hand_over_batch),
+            refresh: Refresh::default(),
+            findings: Findings::default(),
+            current: Arc::new(CurrentGame::default()),
             rng: SmallRng::seed_from_u64(seed),
             stopping: false,
         }
+    }
+
+    /// Shows which game has its turn, for whoever looks at a loop that hangs.
+    #[must_use]
+    pub fn current(&self) -> Arc<CurrentGame> {
+        self.current.clone()
     }
 
     /// Takes an event. Event-driven games step at the next [`advance`](Self::advance), so that everything that
     /// arrived together is one step.
     pub fn handle(&mut self, now: Now, event: HostEvent, fx: &mut Effects) {
         match event {
-            HostEvent::Joined(slot) => self.slot = Some(slot),
+            HostEvent::Joined(slot) => self.join(slot),
             HostEvent::Frame(link, frame) => self.handle_frame(now, link, frame, fx),
             HostEvent::LinkClosed(link) => self.close_link(now, link),
             HostEvent::Placed(id) => self.load(id, fx),
-            HostEvent::PlayerLeft(id, session) => {
-                if let Some(game) = self.touch(id) {
-                    game.leave(session, fx);
-                } else if let Some(load) = self.loads.get_mut(&id) {
-                    load.note_left(session);
-                }
-            }
+            HostEvent::PlayerLeft(id, session) => self.player_left(id, session, fx),
             HostEvent::Hosted { games, asked } => self.compare(games, asked, fx),
             HostEvent::Loaded(id, answer) => self.loaded(now, id, answer, fx),
             HostEvent::EndAnswered(id, answer) => {
-                self.turns.push(id);
+                let rng = &mut self.rng;
                 if let Some(game) = self.games.get_mut(&id) {
-                    game.end_answered(now, answer.ok(), &mut self.rng);
+                    game.end_answered(now, answer.ok(), rng);
+                    self.turns.push(id);
                 }
             }
-            HostEvent::Restored(id, owner, answer) => self.restored(id, owner, answer, fx),
+            HostEvent::Restored(id, owner, answer) => self.restored(now, id, owner, &answer, fx),
+            HostEvent::Written(id, number, answer) => self.written(now, id, number, &answer, fx),
+            HostEvent::Claimed(answer) => self.claimed(answer, fx),
+            HostEvent::HandedOver(id, answer) => self.handed_over(now, id, &answer, fx),
+            HostEvent::LookForOrphans => self.claim(now, fx),
+            HostEvent::Lease(until) => self.renew(now, until),
+            HostEvent::StoreDoubted => self.doubt_store(now),
+            HostEvent::Drain => self.drain(now, WithoutServer::Keep),
             HostEvent::Stop => self.stop(now, fx),
-            HostEvent::Written(..)
-            | HostEvent::Claimed(_)
-            | HostEvent::HandedOver(..)
-            | HostEvent::LookForOrphans
-            | HostEvent::Lease(_)
-            | HostEvent::StoreDoubted
-            | HostEvent::Drain => {}
         }
+        self.tell_differences(fx);
     }
 
     /// Does what is due at this time, game by game, until all is done or the budget is spent. At least one game has its
-    /// turn; those that had none come first the next time, so that none starves however slow the others are.
+    /// turn, and one that waits to be restored; those that had none come first the next time, so that none starves
+    /// however slow the others are.
     pub fn advance(&mut self, now: Now, budget: &Budget<'_>, fx: &mut Effects) {
+        self.look_around(now);
+        self.refresh_due(now, fx);
+        self.move_due(now, fx);
         for (_, id) in self.timers.iter().take_while(|(at, _)| *at <= now) {
             self.turns.push(*id);
         }
@@ -210,23 +220,49 @@ impl GameHost {
                 break;
             }
         }
+        while let Some(id) = self.restores.pop_front() {
+            self.restore(now, id, fx);
+            if budget.is_spent() {
+                break;
+            }
+        }
+        if self.takeover.wants_more() {
+            self.claim(now, fx);
+        }
+        self.tell_differences(fx);
+    }
+
+    fn tell_differences(&mut self, fx: &mut Effects) {
+        for (order, difference) in fx.differences.drain(..) {
+            fx.stats.differences += u64::from(self.findings.note(order.id, &order.game_type, &difference));
+        }
     }
 
     fn advance_game(&mut self, now: Now, id: GameId, budget: &Budget<'_>, fx: &mut Effects) {
+        let moment = Moment { now, stance: self.stance, hold_max: self.policy.hold_max };
         let Some(game) = self.games.get_mut(&id) else { return };
-        game.advance(now, budget, fx);
+        self.current.enter(game.order());
+        game.advance(moment, budget, fx);
+        self.current.leave();
         if game.is_over(now) {
-            self.forget(id);
-        } else {
-            self.reschedule(id);
+            return self.forget(id);
         }
+        if !game.is_departing() {
+            self.moves.stays(now, id);
+        }
+        self.reschedule(id);
     }
 
     /// When [`advance`](Self::advance) has something to do: at once if something happened since the last one, or that one
     /// was cut short.
     #[must_use]
     pub fn next_due(&self) -> Option<Now> {
-        if self.turns.is_empty() { self.timers.first().map(|(at, _)| *at) } else { Some(Now::default()) }
+        if !self.turns.is_empty() || !self.restores.is_empty() {
+            return Some(Now::default());
+        }
+        let lapse = self.voice.lapses_at().filter(|_| self.stance == Stance::Speaks && self.journaled > 0);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, lapse, self.refresh.due(), self.moves.due()].into_iter().flatten().min()
     }
 
     /// How many games go on.
@@ -241,22 +277,29 @@ impl GameHost {
         self.live_games() + self.loads.len()
     }
 
-    /// Whether every game is over, the store knows it, and those players have heard it who are attached.
+    /// Whether every game is over, the store knows it, and those players have heard it who are attached; and every
+    /// journaled game is another server's, or set aside.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.games.values().all(RunningGame::is_flushed)
+        self.loads.is_empty() && self.games.values().all(RunningGame::is_flushed)
+    }
+
+    /// Whether any game here is journaled.
+    #[must_use]
+    pub const fn has_journaled_games(&self) -> bool {
+        self.journaled > 0
     }
 
     /// How long the oldest write to a journal has been under way; `None` if none is.
     #[must_use]
-    pub fn commit_lag(&self, _now: Now) -> Option<Duration> {
-        None
+    pub fn commit_lag(&self, now: Now) -> Option<Duration> {
+        self.games.values().filter_map(|game| game.commit_lag(now)).max()
     }
 
     /// How many journaled games go on without protection, because the store can't be reached.
     #[must_use]
     pub fn unprotected_games(&self) -> usize {
-        0
+        self.games.values().filter(|game| game.is_unprotected()).count()
     }
 
     /// How many players are attached.
@@ -275,108 +318,27 @@ impl GameHost {
         self.sessions.len()
     }
 
-    /// An attach to a game that is not here (yet) waits for what the store says of it.
-    fn park(&mut self, id: GameId, link: LinkId, attach: Attach, fx: &mut Effects) {
-        self.load(id, fx);
-        let parked = self.loads.get_mut(&id).map(|load| &mut load.parked);
-        match parked.filter(|parked| parked.len() < ROOM_PLAYERS_MAX as usize) {
-            Some(parked) => {
-                parked.retain(|(_, other)| other.session != attach.session);
-                parked.push((link, attach));
-            }
-            None => deny(link, &attach, GameDetachReason::ServerUnreachable, "the game's server is busy", true, fx),
-        }
+    fn join(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+        // What is written names the slot, and the store counts the game there.
+        self.games.values_mut().filter(|game| game.is_journaled()).for_each(|game| game.owner.slot = slot);
     }
 
-    fn load(&mut self, id: GameId, fx: &mut Effects) {
-        if self.games.contains_key(&id) || self.loads.len() >= LOADS_MAX {
-            return;
+    fn player_left(&mut self, id: GameId, session: SessionId, fx: &mut Effects) {
+        if let Some(game) = self.touch(id) {
+            game.leave(session, fx);
+        } else if let Some(load) = self.loads.get_mut(&id) {
+            load.note_left(session);
         }
-        if let Entry::Vacant(load) = self.loads.entry(id) {
-            load.insert(Load::default());
-            fx.push(Command::Load(id));
-        }
-    }
-
-    fn loaded(&mut self, now: Now, id: GameId, answer: Answer<Option<SavedGame>>, fx: &mut Effects) {
-        let Some(Load { parked, left }) = self.loads.remove(&id) else { return };
-        let refusal = match answer.map(|saved| saved.map(|saved| saved.record)) {
-            Err(_) => Some((GameDetachReason::ServerUnreachable, "the store can't be reached", true)),
-            Ok(None) => Some((GameDetachReason::NoSuchGame, "there is no such game", false)),
-            Ok(Some(GameRecord { outcome: Some(_), .. })) => {
-                Some((GameDetachReason::NoSuchGame, "the game is over", false))
-            }
-            Ok(Some(record)) if record.owner.incarnation != self.incarnation => {
-                Some((GameDetachReason::ServerUnreachable, "the game is run by another server", true))
-            }
-            Ok(Some(record)) => {
-                self.start(now, record.order, record.owner, fx);
-                None
-            }
-        };
-        for (link, attach) in parked {
-            match refusal {
-                Some((reason, message, retry)) => deny(link, &attach, reason, message, retry, fx),
-                None => self.attach(now, link, attach, fx),
-            }
-        }
-        for session in left {
-            if let Some(game) = self.touch(id) {
-                game.leave(session, fx);
-            }
-        }
-    }
-
-    fn start(&mut self, now: Now, order: GameOrder, owner: Owner, fx: &mut Effects) {
-        let id = order.id;
-        if self.games.contains_key(&id) {
-            return;
-        }
-        let mut game = RunningGame::start(now, &self.types, order, owner, fx);
-        if self.stopping {
-            game.stop(now, fx);
-        }
-        self.games.insert(id, game);
-        self.turns.push(id);
     }
 
     fn close_link(&mut self, now: Now, link: LinkId) {
+        self.voice.forget(link);
         for load in self.loads.values_mut() {
             load.parked.retain(|(other, _)| *other != link);
         }
         let affected = self.games.iter_mut().filter_map(|(id, game)| game.close_link(now, link).then_some(*id));
         self.turns.push_all(affected.collect());
-    }
-
-    /// Loads what should run here and does not; puts back what runs here and the store lost.
-    fn compare(&mut self, hosted: Vec<GameId>, asked: Now, fx: &mut Effects) {
-        for id in &hosted {
-            self.load(*id, fx);
-        }
-        let Some(slot) = self.slot else { return };
-        let hosted: HashSet<_> = hosted.into_iter().collect();
-        for (id, game) in &self.games {
-            // A game that began after the question can't be in the answer.
-            if game.is_live() && game.created < asked && !hosted.contains(id) {
-                let owner = Owner { slot, ..game.owner };
-                fx.push(Command::Restore { order: game.order().clone(), owner, snapshot: None });
-            }
-        }
-    }
-
-    fn restored(&mut self, id: GameId, owner: Owner, answer: Answer<RestoreOutcome>, fx: &mut Effects) {
-        let Some(game) = self.games.get_mut(&id).filter(|game| game.is_live()) else { return };
-        match answer {
-            Ok(RestoreOutcome::Restored) => game.owner = owner,
-            Ok(RestoreOutcome::Taken) => {
-                warn!(game = %id, "the store says that the game is not ours; it is dropped");
-                game.disown(fx);
-                self.forget(id);
-            }
-            // The store lost this server too, which its membership is about to mend. The next scan asks again.
-            Ok(RestoreOutcome::Unregistered) => {}
-            Err(_) => debug!(game = %id, "the game could not be put back into the store"),
-        }
     }
 
     fn stop(&mut self, now: Now, fx: &mut Effects) {
@@ -385,12 +347,31 @@ impl GameHost {
             game.stop(now, fx);
         }
         self.turns.push_all(self.games.keys().copied().collect());
+        self.drain(now, WithoutServer::SetAside);
+    }
+
+    /// A game is here from now on.
+    fn add(&mut self, now: Now, game: RunningGame) {
+        let id = game.order().id;
+        if game.is_journaled() {
+            self.journaled += 1;
+            self.moves.add(now, id);
+        }
+        self.games.insert(id, game);
+        self.turns.push(id);
     }
 
     fn touch(&mut self, id: GameId) -> Option<&mut RunningGame> {
         let game = self.games.get_mut(&id)?;
         self.turns.push(id);
         Some(game)
+    }
+
+    /// The journaled games, in an order that does not depend on chance.
+    fn journaled_games(&self) -> Vec<GameId> {
+        let mut ids: Vec<_> = self.games.iter().filter(|(_, game)| game.is_journaled()).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     fn reschedule(&mut self, id: GameId) {
@@ -409,6 +390,9 @@ impl GameHost {
 
     fn forget(&mut self, id: GameId) {
         let Some(game) = self.games.remove(&id) else { return };
+        self.journaled -= usize::from(game.is_journaled());
+        self.moves.gone(id);
+        self.takeover.acquit(id);
         if let Some(timer) = game.timer {
             self.timers.remove(&(timer, id));
         }
@@ -418,23 +402,6 @@ impl GameHost {
             {
                 entry.remove();
             }
-        }
-    }
-}
-
-/// What has to wait until a game is loaded.
-#[derive(Debug, Default)]
-struct Load {
-    /// Players who want to attach.
-    parked: Vec<(LinkId, Attach)>,
-    /// Players who have left the room meanwhile.
-    left: Vec<SessionId>,
-}
-
-impl Load {
-    fn note_left(&mut self, session: SessionId) {
-        if self.left.len() < ROOM_PLAYERS_MAX as usize && !self.left.contains(&session) {
-            self.left.push(session);
         }
     }
 }

@@ -7,7 +7,8 @@ use pintail_wire::{game, kind};
 
 use super::RunningGame;
 use crate::api::Player;
-use crate::runtime::seat::{Seat, Sent, Tag};
+use crate::runtime::gate::Weight;
+use crate::runtime::seat::{Bound, Seat, Sent, Tag};
 use crate::runtime::{Command, Delivery, Effects, Emission, Now, Recipients, Urgency};
 
 /// What a step produced, as it waits at the gate.
@@ -26,14 +27,43 @@ pub(super) enum Message {
     State { to: Recipients, payload: Bytes },
 }
 
+impl Produced {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.consumed.is_empty() && self.messages.is_empty() && !self.ends
+    }
+
+    pub(super) fn weight(&self) -> Weight {
+        /// What a message takes beside its payload.
+        const MESSAGE_BYTES: usize = 64;
+        let mut weight = Weight::default();
+        for message in &self.messages {
+            match message {
+                Message::State { payload, .. } => weight.bytes += payload.len() + MESSAGE_BYTES,
+                Message::Reliable { payload, .. } => {
+                    weight.bytes += payload.len() + MESSAGE_BYTES;
+                    weight.reliable += 1;
+                    weight.reliable_bytes += payload.len();
+                }
+            }
+        }
+        weight
+    }
+}
+
 impl RunningGame {
-    pub(super) fn number(&mut self, emission: Emission, step: Step, overflowed: &mut Vec<Player>) -> Message {
+    pub(super) fn number(
+        &mut self,
+        emission: Emission,
+        step: Step,
+        bound: Bound,
+        overflowed: &mut Vec<Player>,
+    ) -> Message {
         let Emission { urgency, to, payload } = emission;
         match urgency {
             Urgency::State => Message::State { to, payload },
             Urgency::Reliable => {
                 let tag = Tag { step, client_kind: kind::client::GAME_MESSAGE };
-                self.number_for(to, tag, &payload, overflowed)
+                self.number_for(to, tag, &payload, bound, overflowed)
             }
         }
     }
@@ -43,6 +73,7 @@ impl RunningGame {
         to: Recipients,
         tag: Tag,
         payload: &Bytes,
+        bound: Bound,
         overflowed: &mut Vec<Player>,
     ) -> Message {
         let mut numbered = Vec::new();
@@ -50,15 +81,21 @@ impl RunningGame {
             if seat.gone || !to.include(player) {
                 continue;
             }
-            let (seq, sent) = seat.send(tag, payload.clone());
+            let (seq, sent) = seat.send(tag, payload.clone(), bound);
             numbered.push((player, seq));
             if sent == Sent::Overflowed {
                 overflowed.push(player);
+            }
+            if seat.is_long_to_replay()
+                && let Some(journal) = &mut self.journal
+            {
+                journal.writer.tidy();
             }
         }
         Message::Reliable { client_kind: tag.client_kind, to: numbered, payload: payload.clone() }
     }
 
+    /// Lets out what may be shown.
     pub(super) fn release(&mut self, now: Now, fx: &mut Effects) {
         while let Some((step, produced)) = self.gate.release() {
             for (player, seq) in produced.consumed {
@@ -108,7 +145,10 @@ impl RunningGame {
             }
             Message::State { to, payload } => {
                 for (player, seat) in Player::seats(self.seats.len()).zip(&mut self.seats) {
-                    if to.include(player) {
+                    if to.include(player) && !seat.gone {
+                        if self.journal.is_some() {
+                            seat.latest_state = Some((step, payload.clone()));
+                        }
                         add(seat, kind::client::GAME_STATE, None, &payload);
                     }
                 }
@@ -116,6 +156,28 @@ impl RunningGame {
         }
         for (link, delivery) in by_link {
             fx.deliver(link, delivery);
+        }
+    }
+
+    /// Sends a player who has just attached what the player does not have and may be shown.
+    pub(super) fn resend(&mut self, player: Player, link: LinkId, fx: &mut Effects) {
+        let (game, shown) = (self.order.id, self.gate.shown());
+        let seat = &mut self.seats[player.index()];
+        let ack = seat.tell();
+        for (seq, tag, payload) in seat.outgoing.unacked().take_while(|(_, tag, _)| tag.step <= shown) {
+            let delivery = Delivery::new(tag.client_kind, &game::shared_header(game, tag.step), payload.clone());
+            fx.deliver(link, delivery.to(seat.session, &game::Reliable::head(seq, ack)));
+        }
+    }
+
+    /// Sends a player who has just attached the latest state, if it is news.
+    pub(super) fn resend_state(&mut self, player: Player, link: LinkId, step_seen: Step, fx: &mut Effects) {
+        let seat = &mut self.seats[player.index()];
+        let ack = seat.tell();
+        if let Some((step, payload)) = seat.latest_state.as_ref().filter(|(step, _)| *step > step_seen) {
+            let header = game::shared_header(self.order.id, *step);
+            let delivery = Delivery::new(kind::client::GAME_STATE, &header, payload.clone());
+            fx.deliver(link, delivery.to(seat.session, &game::State::head(ack)));
         }
     }
 }

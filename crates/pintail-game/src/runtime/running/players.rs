@@ -1,105 +1,22 @@
-//! Players come, go, and send: what that does to their seats.
+//! Players send, and go: what that does to their seats.
 
 use pintail_core::limits::PENDING_INPUTS_MAX;
-use pintail_core::{Durability, Generation, Seq, SessionId};
+use pintail_core::{Generation, Seq, SessionId};
 use pintail_engine::stream::{Arrival, StreamError};
 use pintail_net::LinkId;
-use pintail_wire::client::{GameAttached, GameDetachReason, GameDetached};
-use pintail_wire::link::Attach;
-use pintail_wire::{game, kind};
+use pintail_wire::client::{GameDetachReason, GameDetached};
+use pintail_wire::game;
 
-use super::{ATTACHED_ELSEWHERE, RunningGame};
+use super::RunningGame;
 use crate::api::{LeaveReason, Pace, Player};
-use crate::limits::PENDING_ATTACHES_MAX;
-use crate::runtime::ending::last_words;
-use crate::runtime::seat::Tag;
+use crate::limits::{EVENT_BYTES, PENDING_BYTES_MAX};
 use crate::runtime::{Delivery, Effects, Event, Now};
 
 impl RunningGame {
-    /// Opens a player's stream, or opens it again. Whether it did; if not, the client hears why.
-    pub(crate) fn attach(&mut self, link: LinkId, attach: &Attach, fx: &mut Effects) -> bool {
-        let session = SessionId(attach.session);
-        let Some(player) = self.player(session) else {
-            let notice = self.detached(GameDetachReason::NotAPlayer, "you have no seat in this game", false);
-            fx.deliver(link, Delivery::detached(session, &notice));
-            return false;
-        };
-        let (generation, received) = (Generation(attach.generation), Seq(attach.received));
-        let seat = &mut self.seats[player.index()];
-        let refused = if generation < seat.generation {
-            Some((GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE.to_owned(), true))
-        } else if seat.pending_inputs >= PENDING_INPUTS_MAX || seat.pending_attaches >= PENDING_ATTACHES_MAX {
-            Some((GameDetachReason::Flood, "too much of yours waits for the game's next step".to_owned(), true))
-        } else {
-            let acknowledged = seat.outgoing.acknowledge(received);
-            acknowledged.err().map(|error| (GameDetachReason::StreamBroken, error.to_string(), false))
-        };
-        if let Some((reason, message, retry)) = refused {
-            let notice = self.detached(reason, &message, retry);
-            fx.deliver(link, Delivery::detached(session, &notice));
-            return false;
-        }
-        self.admit(player, link, generation, received, fx);
-        true
-    }
-
     /// Whether a newer connection of the session than this one is attached.
     pub(crate) fn has_newer(&self, session: SessionId, generation: Generation) -> bool {
         let seat = self.player(session).map(|player| &self.seats[player.index()]);
-        seat.is_some_and(|seat| seat.link.is_some() && seat.generation > generation)
-    }
-
-    fn admit(&mut self, player: Player, link: LinkId, generation: Generation, received: Seq, fx: &mut Effects) {
-        let elsewhere = self.detached(GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE, true);
-        let step = self.turn.progress.step;
-        let seat = &mut self.seats[player.index()];
-        let behind = seat.is_behind(received);
-        if behind {
-            // The game tells the player everything anew, so the rest of what was missed is of no more use.
-            seat.outgoing.abandon();
-        }
-        if behind && let Some(ending) = &self.ending {
-            let tag = Tag { step, client_kind: kind::client::GAME_ENDED };
-            seat.send(tag, last_words(&ending.outcome).into());
-        }
-        if self.rules.durability == Durability::Ephemeral {
-            // A client that was restarted numbers its inputs from here on: none may be numbered twice.
-            seat.acknowledge_pending();
-        }
-        let former = seat.link;
-        seat.attach(link, generation);
-        if let Some(former) = former.filter(|former| *former != link) {
-            fx.deliver(former, Delivery::detached(seat.session, &elsewhere));
-        }
-        let attached = GameAttached {
-            room: self.order.id.room.0,
-            round: self.order.id.round.0,
-            received: seat.tell().0,
-            next: seat.outgoing.first_unacked().0,
-            game: self.order.game_type.to_string(),
-        };
-        fx.deliver(link, Delivery::attached(seat.session, &attached));
-        self.resend(player, link, fx);
-        if self.ending.is_some() {
-            return;
-        }
-        self.seats[player.index()].pending_attaches += 1;
-        if former.is_none() {
-            self.pending.push(Event::Attached(player));
-        }
-        if behind {
-            self.pending.push(Event::Behind(player));
-        }
-    }
-
-    fn resend(&mut self, player: Player, link: LinkId, fx: &mut Effects) {
-        let (game, committed) = (self.order.id, self.gate.committed());
-        let seat = &mut self.seats[player.index()];
-        let ack = seat.tell();
-        for (seq, tag, payload) in seat.outgoing.unacked().take_while(|(_, tag, _)| tag.step <= committed) {
-            let delivery = Delivery::new(tag.client_kind, &game::shared_header(game, tag.step), payload.clone());
-            fx.deliver(link, delivery.to(seat.session, &game::Reliable::head(seq, ack)));
-        }
+        seat.is_some_and(|seat| seat.place().is_some() && seat.generation > generation)
     }
 
     /// Takes an input. One from a connection that is not the current one is forgotten: the client sends it again.
@@ -108,8 +25,8 @@ impl RunningGame {
         if self.ending.is_some() {
             return;
         }
-        if self.seats[player.index()].pending_inputs >= PENDING_INPUTS_MAX {
-            if self.rules.pace != Pace::EventDriven {
+        if self.is_full(player, input.payload.len()) {
+            if self.rules.pace != Pace::EventDriven || !self.may_step() {
                 let message = "too many inputs before the game's next step";
                 return self.expel(now, player, GameDetachReason::Flood, message, true, fx);
             }
@@ -118,11 +35,17 @@ impl RunningGame {
         match self.seats[player.index()].accept(input.seq) {
             Ok(Arrival::New) => {
                 fx.stats.inputs += 1;
-                self.pending.push(Event::Input(player, input.payload));
+                self.happen(Event::Input(player, input.payload));
             }
             Ok(Arrival::Duplicate) => {}
             Err(error) => self.break_stream(now, player, error, fx),
         }
+    }
+
+    /// Whether what waits for the next step leaves no room for an input of this size.
+    fn is_full(&self, player: Player, bytes: usize) -> bool {
+        let inputs = self.seats[player.index()].pending_inputs;
+        inputs >= PENDING_INPUTS_MAX || self.pending_bytes + EVENT_BYTES + bytes > PENDING_BYTES_MAX
     }
 
     /// Takes an acknowledgement. Returns the player if it was a good one.
@@ -157,7 +80,8 @@ impl RunningGame {
 
     /// The player's connection of this generation is lost.
     pub(crate) fn detach(&mut self, now: Now, link: LinkId, session: SessionId, generation: Generation) {
-        if let Some(player) = self.player_at(session, link)
+        if let Some(player) = self.player(session)
+            && self.seats[player.index()].place() == Some(link)
             && self.seats[player.index()].generation <= generation
         {
             self.lose(now, player);
@@ -167,7 +91,7 @@ impl RunningGame {
     /// The player turned to another game.
     pub(crate) fn turn_away(&mut self, now: Now, session: SessionId) {
         if let Some(player) = self.player(session)
-            && self.seats[player.index()].link.is_some()
+            && self.seats[player.index()].place().is_some()
         {
             self.lose(now, player);
         }
@@ -178,7 +102,7 @@ impl RunningGame {
     pub(crate) fn close_link(&mut self, now: Now, link: LinkId) -> bool {
         let mut concerned = false;
         for player in Player::seats(self.seats.len()) {
-            if self.seats[player.index()].link == Some(link) {
+            if self.seats[player.index()].place() == Some(link) {
                 self.lose(now, player);
                 concerned = true;
             }
@@ -187,27 +111,58 @@ impl RunningGame {
     }
 
     fn lose(&mut self, now: Now, player: Player) {
+        self.unpark(player);
         self.seats[player.index()].lose(now, self.rules.grace);
         if self.ending.is_none() {
-            self.pending.push(Event::Detached(player));
+            self.miss(player);
             self.note_due(now + self.rules.grace);
+        }
+    }
+
+    /// Tells the game that a player is not connected, if it believes so.
+    fn miss(&mut self, player: Player) {
+        if std::mem::take(&mut self.seats[player.index()].is_present) {
+            self.happen(Event::Detached(player));
+        }
+    }
+
+    fn unpark(&mut self, player: Player) {
+        if self.seats[player.index()].parked.take().is_some()
+            && let Some(journal) = &mut self.journal
+        {
+            journal.parked -= 1;
         }
     }
 
     /// The player left the room.
     pub(crate) fn leave(&mut self, session: SessionId, fx: &mut Effects) {
         let Some(player) = self.player(session) else { return };
-        if let Some(link) = self.seats[player.index()].link {
+        if let Some(link) = self.seats[player.index()].place() {
             let notice = self.detached(GameDetachReason::NotAPlayer, "you left this game's room", false);
             fx.deliver(link, Delivery::detached(session, &notice));
         }
         self.give_up(player, LeaveReason::LeftRoom);
     }
 
-    pub(super) fn give_up(&mut self, player: Player, reason: LeaveReason) {
-        self.seats[player.index()].leave();
+    /// The player was away for too long, or never came.
+    pub(super) fn time_out(&mut self, player: Player) {
         if self.ending.is_none() {
-            self.pending.push(Event::Left(player, reason));
+            // After a takeover the game still takes those for connected who have not come back.
+            self.miss(player);
+        }
+        self.give_up(player, LeaveReason::TimedOut);
+    }
+
+    fn give_up(&mut self, player: Player, reason: LeaveReason) {
+        self.unpark(player);
+        let seat = &mut self.seats[player.index()];
+        seat.leave();
+        seat.is_present = false;
+        if let Some(settling) = self.journal.as_mut().and_then(|journal| journal.settling.as_mut()) {
+            settling.give_up(player);
+        }
+        if self.ending.is_none() {
+            self.happen(Event::Left(player, reason));
         }
     }
 
@@ -222,14 +177,24 @@ impl RunningGame {
     ) {
         let notice = self.detached(reason, message, retry);
         let seat = &self.seats[player.index()];
-        if let Some(link) = seat.link {
+        if let Some(link) = seat.place() {
             fx.stats.detached += 1;
             fx.deliver(link, Delivery::detached(seat.session, &notice));
             self.lose(now, player);
         }
     }
 
-    fn player(&self, session: SessionId) -> Option<Player> {
+    /// The game is another server's now: the players are told to ask where.
+    pub(crate) fn disown(&mut self, message: &str, fx: &mut Effects) {
+        let notice = self.detached(GameDetachReason::ServerUnreachable, message, true);
+        for seat in &self.seats {
+            if let Some(link) = seat.place() {
+                fx.deliver(link, Delivery::detached(seat.session, &notice));
+            }
+        }
+    }
+
+    pub(super) fn player(&self, session: SessionId) -> Option<Player> {
         self.players.get(&session).copied().filter(|player| !self.seats[player.index()].gone)
     }
 

@@ -1,6 +1,7 @@
 //! Stories about a host, told through real frames: a world of clients, links and a store that does what the test says.
 
 mod client;
+mod cluster;
 mod endings;
 mod games;
 mod pace;
@@ -189,9 +190,7 @@ impl World {
     }
 
     fn attach_new(&mut self, session: SessionId) {
-        let (outgoing, incoming) = (Outgoing::new(), Incoming::new());
-        let (link, generation, game, seen) = (LINK, Generation(1), GAME, Vec::new());
-        self.clients.insert(session, Client { link, generation, game, outgoing, incoming, seen });
+        self.clients.insert(session, Client::new(GAME, LINK));
         self.attach(session);
     }
 

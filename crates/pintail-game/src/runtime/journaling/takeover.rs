@@ -1,0 +1,123 @@
+//! Which games of servers that are gone a server claims, and when.
+
+use std::collections::{HashMap, HashSet};
+
+use pintail_core::GameId;
+use pintail_store::{Claimed, ClaimedGame, Owner};
+
+/// The games that a server takes over.
+#[derive(Debug, Default)]
+pub(crate) struct Takeover {
+    asked: bool,
+    /// Games that are ours and not yet restored. Bounded by what is claimed at once: nothing is claimed while there are any.
+    claimed: HashMap<GameId, ClaimedGame>,
+    /// Whether more wait.
+    more: bool,
+    /// Games whose last owner died soon after it had claimed them, until they have proved that they can be run here.
+    on_trial: HashSet<GameId>,
+}
+
+impl Takeover {
+    /// Whether to claim now: how many suspects at most. At most one is on trial here, so that a game that kills its servers
+    /// does not take the good name of others along.
+    pub(crate) fn claim(&mut self) -> Option<u32> {
+        if self.asked || !self.claimed.is_empty() {
+            return None;
+        }
+        (self.asked, self.more) = (true, false);
+        Some(u32::from(self.on_trial.is_empty()))
+    }
+
+    /// The store could not be asked.
+    pub(crate) fn failed(&mut self) {
+        self.asked = false;
+    }
+
+    /// These games are ours.
+    pub(crate) fn take(&mut self, claimed: &Claimed) {
+        self.asked = false;
+        self.more = claimed.waiting > 0 && !claimed.games.is_empty();
+        for game in &claimed.games {
+            self.claimed.insert(game.id, *game);
+            self.suspect(game.id, game.attempts);
+        }
+    }
+
+    /// A game was claimed so often since an owner last proved that it can be run.
+    pub(crate) fn suspect(&mut self, id: GameId, attempts: u32) {
+        if attempts > 1 {
+            self.on_trial.insert(id);
+        }
+    }
+
+    /// As whose a game was claimed that is not restored yet.
+    pub(crate) fn owner(&self, id: GameId) -> Option<Owner> {
+        self.claimed.get(&id).map(|game| game.owner)
+    }
+
+    /// A claimed game has been dealt with. Whether it was one.
+    pub(crate) fn restored(&mut self, id: GameId) -> bool {
+        self.claimed.remove(&id).is_some()
+    }
+
+    /// Whether it is time to claim what else waits.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.more && self.claimed.is_empty() && !self.asked
+    }
+
+    /// A game has proved that it can be run, or is not here any more.
+    pub(crate) fn acquit(&mut self, id: GameId) {
+        self.on_trial.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_core::{Epoch, Incarnation, Kind, RoomId, Round, Slot};
+
+    use super::*;
+
+    fn id(room: u64) -> GameId {
+        GameId { room: RoomId(room), round: Round(1) }
+    }
+
+    fn claimed(games: &[(u64, u32)], waiting: u32) -> Claimed {
+        let owner = Owner { slot: Slot::new(Kind::Game, 0), incarnation: Incarnation(1), epoch: Epoch(2) };
+        let games = games.iter().map(|(room, attempts)| ClaimedGame { id: id(*room), owner, attempts: *attempts });
+        Claimed { games: games.collect(), waiting }
+    }
+
+    #[test]
+    fn one_batch_is_claimed_after_the_other() {
+        let mut takeover = Takeover::default();
+        assert_eq!(takeover.claim(), Some(1));
+        assert_eq!(takeover.claim(), None, "the store is being asked");
+        takeover.failed();
+        assert_eq!(takeover.claim(), Some(1));
+        takeover.take(&claimed(&[(1, 1), (2, 1)], 5));
+        assert_eq!((takeover.claim(), takeover.wants_more()), (None, false), "the batch is not restored");
+        assert_eq!(takeover.owner(id(2)).map(|owner| owner.epoch), Some(Epoch(2)));
+        assert!(takeover.restored(id(1)) && takeover.restored(id(2)) && !takeover.restored(id(2)));
+        assert!(takeover.wants_more());
+        assert_eq!(takeover.claim(), Some(1));
+        assert!(!takeover.wants_more());
+        takeover.take(&claimed(&[], 5));
+        assert!(!takeover.wants_more(), "what others are given is none of our business");
+    }
+
+    #[test]
+    fn one_suspect_is_on_trial_at_a_time() {
+        let mut takeover = Takeover::default();
+        takeover.claim();
+        takeover.take(&claimed(&[(1, 2)], 3));
+        takeover.restored(id(1));
+        assert_eq!(takeover.claim(), Some(0));
+        takeover.take(&claimed(&[(2, 1)], 3));
+        takeover.restored(id(2));
+        takeover.acquit(id(2));
+        assert_eq!(takeover.claim(), Some(0), "an innocent is no suspect's excuse");
+        takeover.failed();
+        takeover.acquit(id(1));
+        assert_eq!(takeover.claim(), Some(1));
+    }
+}

@@ -1,0 +1,152 @@
+//! The store is away: for all, or for one server alone.
+
+use super::*;
+
+/// The store is away for so long, and Ann says something at once.
+fn lose_the_store(cluster: &mut Cluster, seen: StoreSight) {
+    cluster.store_is_away = true;
+    cluster.see_store(0, seen);
+    cluster.take(ANN);
+    cluster.say(ANN, "anyone?");
+}
+
+#[test]
+fn a_store_that_is_away_for_all_holds_output_for_a_while_and_then_games_go_on_without_it() {
+    for game_type in ["diary", "pulse"] {
+        let mut cluster = Cluster::playing(game_type, 2);
+        lose_the_store(&mut cluster, StoreSight::Away);
+        cluster.pass(ms(1990));
+        assert!(!cluster.take_messages(ANN).contains(&"0: anyone?".to_owned()));
+        cluster.pass(ms(2100));
+        assert!(cluster.take_messages(ANN).contains(&"0: anyone?".to_owned()), "{game_type}");
+        let entries = cluster.stats(0).journal_entries;
+        cluster.say(BOB, "still here");
+        cluster.pass(ms(5000));
+        assert!(cluster.take_messages(ANN).contains(&"1: still here".to_owned()));
+        assert_eq!(cluster.server(0).host.unprotected_games(), 1);
+        assert_eq!((cluster.stats(0).went_unprotected, cluster.stats(0).journal_entries), (1, entries));
+        cluster.store_is_away = false;
+        cluster.pass(ms(1000));
+        assert_eq!(cluster.server(0).host.unprotected_games(), 0, "it is protected again");
+        cluster.crash(0);
+        cluster.take_over(1);
+        cluster.reattach(ANN, 1);
+        cluster.reattach(BOB, 1);
+        cluster.say(BOB, "and there");
+        cluster.pass(ms(500));
+        assert!(cluster.take_messages(ANN).contains(&"1: and there".to_owned()), "{game_type}");
+    }
+}
+
+#[test]
+fn a_short_outage_is_held_out_and_loses_nothing() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    lose_the_store(&mut cluster, StoreSight::Away);
+    cluster.pass(ms(1900));
+    cluster.store_is_away = false;
+    cluster.pass(ms(1000));
+    assert!(cluster.take_messages(ANN).contains(&"0: anyone?".to_owned()));
+    assert_eq!(cluster.stats(0).went_unprotected, 0);
+}
+
+#[test]
+fn who_alone_is_cut_off_stays_silent_for_as_long_as_it_takes() {
+    for sights in [&[][..], &[StoreSight::Reached]] {
+        let mut cluster = Cluster::playing("pulse", 2);
+        cluster.server(0).renews = false;
+        cluster.store_answers = false;
+        sights.iter().for_each(|sight| cluster.see_store(0, *sight));
+        cluster.say(ANN, "anyone?");
+        cluster.pass(ms(1600));
+        cluster.take(ANN);
+        cluster.pass(ms(60_000));
+        assert!(cluster.take(ANN).is_empty(), "{sights:?}");
+        assert_eq!(cluster.server(0).host.unprotected_games(), 0);
+        assert!(cluster.next_due(0) > Some(cluster.now), "and it does not spin");
+    }
+}
+
+#[test]
+fn nobody_is_admitted_by_a_server_that_may_have_lost_its_games() {
+    let mut cluster = Cluster::playing("diary", 1);
+    cluster.server(0).renews = false;
+    cluster.pass(ms(2000));
+    cluster.reattach(ANN, 0);
+    assert!(!cluster.client(ANN).is_open);
+    let now = cluster.now;
+    cluster.event(0, HostEvent::Lease(now + LEASE));
+    assert!(cluster.client(ANN).is_open);
+}
+
+#[test]
+fn an_unprotected_game_falls_silent_when_others_reach_the_store_again() {
+    let mut cluster = Cluster::playing("pulse", 2);
+    lose_the_store(&mut cluster, StoreSight::Away);
+    cluster.pass(ms(5000));
+    assert_eq!(cluster.server(0).host.unprotected_games(), 1);
+    cluster.see_store(0, StoreSight::Reached);
+    cluster.take(ANN);
+    cluster.pass(ms(3000));
+    assert!(cluster.take(ANN).is_empty(), "the game may be another's by now");
+    // It is.
+    cluster.store_is_away = false;
+    cluster.server(0).renews = false;
+    let incarnation = cluster.server_incarnation(0);
+    cluster.store.bury(incarnation);
+    cluster.take_over(1);
+    let now = cluster.now;
+    cluster.event(0, HostEvent::Lease(now + LEASE));
+    cluster.pass(ms(1000));
+    assert_eq!(cluster.stats(0).fenced_games, 1, "its snapshot is refused, and it is dropped");
+}
+
+#[test]
+fn who_holds_the_lease_again_asks_before_it_speaks() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    cluster.server(0).renews = false;
+    cluster.pass(ms(3000));
+    cluster.take(ANN);
+    cluster.store_answers = false;
+    let now = cluster.now;
+    cluster.event(0, HostEvent::Lease(now + LEASE));
+    cluster.settle();
+    assert!(cluster.take(ANN).is_empty(), "what was written before proves nothing");
+    cluster.store_answers = true;
+    cluster.pass(ms(100));
+    assert!(!cluster.take_states(ANN).is_empty());
+}
+
+#[test]
+fn a_game_that_ends_while_the_store_is_away_ends_for_its_players_and_later_in_the_store() {
+    let mut cluster = Cluster::playing("diary", 1);
+    lose_the_store(&mut cluster, StoreSight::Away);
+    cluster.say(ANN, "end now");
+    cluster.pass(ms(5000));
+    assert!(matches!(cluster.take(ANN).last(), Some(Seen::Ended(GameEndReason::Finished, _))));
+    cluster.pass(ms(30_000));
+    assert_eq!(cluster.store.outcome(GAME), None);
+    assert!(!cluster.server(0).host.is_flushed());
+    cluster.store_is_away = false;
+    cluster.pass(ms(10_000));
+    assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Finished));
+    assert_eq!(cluster.server(0).host.has_journaled_games(), false);
+}
+
+#[test]
+fn a_game_that_ended_before_the_lease_ran_out_asks_too_before_it_says_so() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.server(0).renews = false;
+    cluster.pass(ms(2000));
+    cluster.take(ANN);
+    cluster.say(ANN, "end now");
+    assert!(cluster.take(ANN).is_empty());
+    let incarnation = cluster.server_incarnation(0);
+    cluster.store.bury(incarnation);
+    cluster.take_over(1);
+    let now = cluster.now;
+    cluster.event(0, HostEvent::Lease(now + LEASE));
+    cluster.pass(ms(500));
+    assert_eq!(cluster.take(ANN), [Seen::Detached(GameDetachReason::ServerUnreachable, true)], "it is another's");
+    cluster.reattach(ANN, 1);
+    assert!(matches!(cluster.take(ANN).last(), Some(Seen::Ended(..))), "whose journal had the end");
+}

@@ -1,0 +1,316 @@
+//! A game goes on elsewhere, and nobody can tell.
+
+use super::*;
+
+/// Ann and Bob play; what they say next is not committed when the server is lost; another takes over.
+fn lose_the_server(cluster: &mut Cluster) {
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.reattach(ANN, 1);
+    cluster.reattach(BOB, 1);
+    cluster.pass(ms(1000));
+}
+
+#[test]
+fn an_event_driven_game_goes_on_where_it_was() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.say(ANN, "one");
+    cluster.store_answers = false;
+    cluster.say(ANN, "two");
+    cluster.say(BOB, "three");
+    cluster.store_answers = true;
+    lose_the_server(&mut cluster);
+    let heard = cluster.take_messages(BOB);
+    assert_eq!(heard[heard.len() - 3..], ["0: one", "0: two", "1: three"]);
+    assert!(!heard.iter().any(|text| text.contains("away") || text.contains("back")), "{heard:?}");
+    cluster.say(ANN, "four");
+    assert_eq!(cluster.take_messages(BOB), ["0: four"]);
+    assert_eq!(cluster.stats(1).takeovers, 1);
+    assert!(cluster.stats(1).replayed_steps > 0);
+}
+
+#[test]
+fn a_game_that_nothing_was_written_of_begins_from_its_order_again() {
+    let mut cluster = Cluster::new(2);
+    cluster.place(GAME, "pulse");
+    assert_eq!(cluster.journal_end(), EntryNumber(0));
+    cluster.crash(0);
+    cluster.take_over(1);
+    for session in [ANN, BOB] {
+        cluster.clients.insert(session, (Client::new(GAME, LINK), 1));
+        cluster.attach(session, 1);
+    }
+    cluster.pass(ms(500));
+    let heard = cluster.take_messages(ANN);
+    assert_eq!(heard[..2], ["begins", "0 joins"]);
+}
+
+#[test]
+fn a_game_of_fixed_steps_goes_on_after_what_players_have_seen() {
+    let mut cluster = Cluster::playing("pulse", 2);
+    cluster.pass(ms(1130));
+    cluster.say(ANN, "lost on the way");
+    let seen = cluster.take_states(ANN);
+    let last = *seen.last().unwrap();
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.reattach(ANN, 1);
+    assert!(!cluster.client(ANN).is_open, "Bob is waited for");
+    cluster.reattach(BOB, 1);
+    assert!(cluster.client(ANN).is_open);
+    let floor = cluster.server(1).host.step_of(GAME);
+    assert!(floor >= last, "no event is applied at step {last}, which Ann has seen, or before it");
+    cluster.pass(ms(50));
+    assert_eq!(cluster.take_states(ANN), [last + 1]);
+    cluster.pass(ms(50));
+    let heard = cluster.take_messages(BOB);
+    assert_eq!(heard.iter().filter(|text| *text == "0: lost on the way").count(), 1, "Ann has sent it again");
+    assert!(cluster.client(ANN).outgoing.is_settled(), "what Ann said again is in step {}", last + 1);
+}
+
+#[test]
+fn who_does_not_come_in_time_may_have_seen_all_that_could_be_shown() {
+    let mut cluster = Cluster::playing("pulse", 2);
+    cluster.pass(ms(1130));
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.reattach(ANN, 1);
+    let restored = cluster.server(1).host.step_of(GAME);
+    cluster.pass(cluster.policy.settle_max - ms(1));
+    assert_eq!(cluster.server(1).host.step_of(GAME), restored, "nothing steps before it is known");
+    cluster.pass(ms(1));
+    let floor = cluster.server(1).host.step_of(GAME);
+    assert!(floor > restored && floor <= restored + 10, "{restored} to {floor}");
+    cluster.pass(ms(1000));
+    cluster.take(BOB);
+    cluster.reattach(BOB, 1);
+    cluster.pass(ms(100));
+    assert!(cluster.client(BOB).is_open);
+    assert!(!cluster.take_messages(BOB).iter().any(|text| text.contains("back")), "Bob was never away");
+}
+
+#[test]
+fn who_does_not_come_back_at_all_is_away_and_leaves_after_the_grace() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.reattach(ANN, 1);
+    cluster.take(ANN);
+    cluster.pass(ms(19_999));
+    assert!(cluster.take_messages(ANN).is_empty());
+    cluster.pass(ms(1));
+    assert_eq!(cluster.take_messages(ANN), ["1 away", "1 leaves: TimedOut"]);
+}
+
+#[test]
+fn the_time_of_a_game_goes_on_and_the_outage_is_not_made_up_for() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.say(ANN, "wake 5000");
+    cluster.pass(ms(1000));
+    cluster.say(ANN, "hello");
+    cluster.crash(0);
+    cluster.pass(ms(60_000));
+    lose_the_rest(&mut cluster);
+    cluster.pass(ms(3998));
+    assert!(!cluster.take_messages(ANN).iter().any(|text| text.contains("woken")));
+    cluster.pass(ms(2));
+    assert_eq!(cluster.take_messages(ANN), ["woken at 5100 ms"]);
+}
+
+fn lose_the_rest(cluster: &mut Cluster) {
+    cluster.take_over(1);
+    cluster.reattach(ANN, 1);
+    cluster.reattach(BOB, 1);
+}
+
+#[test]
+fn a_zombie_is_fenced_and_what_it_still_says_reaches_nobody() {
+    let mut cluster = Cluster::playing("pulse", 2);
+    cluster.pass(ms(1000));
+    cluster.freeze(0);
+    cluster.pass(ms(2000));
+    cluster.take_over(1);
+    cluster.reattach(BOB, 1);
+    // Ann's gateway has not noticed anything.
+    cluster.take(ANN);
+    cluster.pass(ms(1000));
+    cluster.thaw(0);
+    cluster.pass(ms(1000));
+    assert_eq!(cluster.take(ANN), [Seen::Detached(GameDetachReason::ServerUnreachable, true)]);
+    assert_eq!((cluster.server(0).host.live_games(), cluster.stats(0).fenced_games), (0, 1));
+    cluster.reattach(ANN, 1);
+    cluster.pass(ms(200));
+    assert!(cluster.client(ANN).is_open);
+}
+
+#[test]
+fn a_server_that_was_wrongly_taken_for_gone_goes_on_with_what_nobody_took() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    cluster.pass(ms(1000));
+    cluster.freeze(0);
+    cluster.pass(ms(2000));
+    cluster.take(ANN);
+    cluster.thaw(0);
+    cluster.pass(ms(1000));
+    assert!(cluster.take_states(ANN).len() > 10);
+    assert!(!cluster.store.games[&GAME].waits, "its writes have taken the game back");
+    assert_eq!(cluster.stats(0).fenced_games, 0);
+}
+
+#[test]
+fn a_game_that_the_host_has_lost_to_itself_is_loaded_anew() {
+    let mut cluster = Cluster::playing("diary", 1);
+    cluster.say(ANN, "before");
+    let incarnation = cluster.server(0).incarnation;
+    cluster.store.bury(incarnation);
+    cluster.store.live.insert(incarnation, SLOT);
+    cluster.take_over(0);
+    assert_eq!(cluster.take(ANN).last(), Some(&Seen::Detached(GameDetachReason::ServerUnreachable, true)));
+    cluster.reattach(ANN, 0);
+    cluster.say(ANN, "after");
+    assert_eq!(cluster.take_messages(ANN), ["0: after"]);
+    assert_eq!(cluster.store.owner(GAME).epoch, Epoch(2));
+}
+
+#[test]
+fn an_attach_that_comes_before_the_game_is_restored_waits_for_it() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.crash(0);
+    cluster.store_answers = false;
+    cluster.take_over(1);
+    cluster.answer(1);
+    cluster.reattach(ANN, 1);
+    assert!(!cluster.client(ANN).is_open);
+    assert_eq!(cluster.writes(1), ["Load"], "one load for both");
+    cluster.store_answers = true;
+    cluster.settle();
+    assert!(cluster.client(ANN).is_open);
+}
+
+#[test]
+fn a_game_that_was_asked_for_before_it_was_claimed_is_asked_for_again() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.crash(0);
+    cluster.store_answers = false;
+    cluster.reattach(ANN, 1);
+    let (load, _) = cluster.next_call(1).unwrap();
+    let asker = cluster.server_incarnation(1);
+    let early = cluster.store.call(asker, &load);
+    cluster.take_over(1);
+    cluster.answer(1);
+    cluster.event(1, early);
+    assert!(cluster.take(ANN).iter().all(|seen| !matches!(seen, Seen::Detached(..))));
+    cluster.store_answers = true;
+    cluster.settle();
+    assert!(cluster.client(ANN).is_open);
+}
+
+#[test]
+fn an_event_that_makes_the_game_panic_ends_it_wherever_it_is_played_again() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.store_answers = false;
+    cluster.say(ANN, "panic now");
+    let (write, incarnation) = cluster.next_call(0).unwrap();
+    cluster.store.call(incarnation, &write);
+    // The server is lost before it hears that the entry was committed.
+    cluster.store_answers = true;
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.reattach(BOB, 1);
+    cluster.pass(ms(100));
+    assert_eq!(cluster.take(BOB).last(), Some(&Seen::Ended(GameEndReason::Crashed, String::new())));
+    assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Crashed));
+    assert_eq!((cluster.stats(1).failed_replays, cluster.stats(1).panics), (1, 1));
+}
+
+#[test]
+fn a_journal_that_cant_be_read_ends_its_game_and_is_kept() {
+    type Spoil = fn(&mut SavedJournal);
+    let spoils: [Spoil; 3] = [
+        |journal| journal.entries[1] = Bytes::from("rubbish"),
+        |journal| drop(journal.entries.remove(0)),
+        |journal| {
+            let bytes = Bytes::from("pintail-snapshot 9 from the future\n{}");
+            journal.snapshot = Some(pintail_store::SavedSnapshot { number: EntryNumber(0), format: 9, bytes });
+        },
+    ];
+    for spoil in spoils {
+        let mut cluster = Cluster::playing("diary", 2);
+        cluster.say(ANN, "hello");
+        cluster.take(ANN);
+        cluster.crash(0);
+        spoil(&mut cluster.store.games.get_mut(&GAME).unwrap().saved.journal);
+        cluster.take_over(1);
+        assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Crashed));
+        assert!(!cluster.store.games[&GAME].saved.journal.entries.is_empty());
+        cluster.reattach(ANN, 1);
+        assert_eq!(cluster.take(ANN).last(), Some(&Seen::Ended(GameEndReason::Crashed, String::new())));
+        assert_eq!(cluster.stats(1).failed_replays, 1);
+        cluster.pass(ms(20_000));
+        assert!(cluster.server(1).host.is_flushed());
+    }
+}
+
+#[test]
+fn a_game_that_the_store_cant_give_is_ended_too() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.crash(0);
+    cluster.store_answers = false;
+    cluster.take_over(1);
+    cluster.answer(1);
+    cluster.settle();
+    let (load, _) = cluster.next_call(1).unwrap();
+    cluster.store_answers = true;
+    cluster.event(1, failed(&load, StoreFailed::Damaged("a list is missing".to_owned())));
+    assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Crashed));
+}
+
+#[test]
+fn a_game_that_was_taken_over_proves_that_it_can_be_run() {
+    let mut cluster = Cluster::playing("diary", 3);
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.crash(1);
+    // A second claim in a row: it is a suspect, and the only one that is tried here.
+    cluster.take_over(2);
+    cluster.store_answers = false;
+    cluster.event(2, HostEvent::LookForOrphans);
+    let (claim, _) = cluster.next_call(2).unwrap();
+    assert_eq!(claim, Command::Claim { limit: 32, suspects: 0 });
+    cluster.event(2, failed(&claim, StoreFailed::Away));
+    cluster.store_answers = true;
+    let before = cluster.stats(2).snapshots;
+    cluster.pass(cluster.policy.proven_after);
+    assert_eq!(cluster.stats(2).snapshots, before + 1);
+    cluster.store_answers = false;
+    cluster.event(2, HostEvent::LookForOrphans);
+    assert_eq!(cluster.next_call(2).unwrap().0, Command::Claim { limit: 32, suspects: 1 });
+}
+
+#[test]
+fn games_are_claimed_batch_by_batch_and_restored_within_the_turns_budget() {
+    let policy = JournalPolicy { claim_batch: 4, ..JournalPolicy::default() };
+    let mut cluster = Cluster::with_policy(2, policy);
+    for room in 0..10 {
+        cluster.place(GameId { room: RoomId(room), round: Round(1) }, "diary");
+    }
+    cluster.crash(0);
+    cluster.store_answers = false;
+    cluster.take_over(1);
+    cluster.answer(1);
+    cluster.settle();
+    assert_eq!(cluster.writes(1), ["Load"; 4]);
+    for _ in 0..4 {
+        cluster.answer(1);
+    }
+    let spent = Budget::new(&|| Now(Duration::MAX), Now::default());
+    let now = cluster.now;
+    let server = cluster.server(1);
+    for restored in 1..=4 {
+        server.host.advance(now, &spent, &mut server.fx);
+        assert_eq!(server.host.live_games(), restored, "one is restored in each turn, however short");
+    }
+    cluster.store_answers = true;
+    cluster.settle();
+    assert_eq!(cluster.server(1).host.live_games(), 10, "the others followed by themselves");
+}
