@@ -8,7 +8,7 @@ use pintail_game::GameTypes;
 use crate::config::args::Command;
 use crate::config::server::ServerSettings;
 use crate::failure::Failure;
-use crate::{config, dev, drain, logging, play, serve, status};
+use crate::{config, dev, drain, logging, play, replay, serve, status};
 
 /// The program: reads the command line, does what it says, and returns the exit code (0 success, 1 failure, 2 a command
 /// that can't be understood; `drain` has more, see its `--help`).
@@ -53,5 +53,6 @@ async fn execute(command: Command, types: &GameTypes) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Drain(args) => drain::run(&args).await,
         Command::Play(args) => play::run(&args).await,
+        Command::Replay(args) => replay::run(&args, types).await,
     }
 }

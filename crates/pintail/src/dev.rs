@@ -7,6 +7,7 @@ use std::time::Duration;
 use pintail_core::secret::random_bytes;
 use pintail_core::{ClusterSecret, Kind};
 use pintail_game::GameTypes;
+use pintail_game::runtime::JournalPolicy;
 use pintail_net::RoleError;
 use pintail_store::{EmbeddedStore, ServerRecord, SharedStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::args::DevArgs;
+use crate::config::games::GameSettings;
 use crate::config::health::Health;
 use crate::config::server::{Port, Ports, ServerSettings};
 use crate::failure::Failure;
@@ -104,6 +106,9 @@ impl Cluster {
             types: types.names().map(ToString::to_string).collect(),
         };
         let secret = ClusterSecret::new(&random_bytes::<32>());
+        let journal = JournalPolicy { self_check: args.self_check.into(), ..JournalPolicy::default() };
+        // A server that hangs must not take the others with it.
+        let games = GameSettings { journal, stuck_exit: None };
         for (kind, index) in kinds(args) {
             let (ports, capacity) = match (kind, index) {
                 (Kind::Gateway, 0) => (args.gateway_ports()?, CAPACITY),
@@ -120,6 +125,7 @@ impl Cluster {
                 capacity,
                 health: Health::default(),
                 grace: GRACE,
+                games,
             };
             cluster.add(settings, types).await?;
         }

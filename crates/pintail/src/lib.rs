@@ -41,20 +41,24 @@
 //! | `app` | from the command line to the exit code |
 //! | `config` | flags over environment over file over defaults |
 //! | `serve`, `server` | one server in a cluster |
+//! | `hazards` | tells what is dangerous about the store's setup |
 //! | `dev` | a whole cluster in one process |
 //! | `status` | the servers of a cluster |
 //! | `drain` | asks a server to stop in good order |
 //! | `play` | a game in the terminal |
+//! | `replay` | a game again, from its journal |
 
 mod app;
 mod config;
 mod dev;
 mod drain;
 mod failure;
+mod hazards;
 mod logging;
 mod output;
 mod play;
 mod program;
+pub mod replay;
 mod serve;
 mod server;
 mod signals;
@@ -71,6 +75,6 @@ pub use pintail_game::{
 /// The games that the stock binary hosts.
 pub mod games {
     pub use pintail_arena::Arena;
-    pub use pintail_echo::Echo;
+    pub use pintail_echo::{Echo, JournaledEcho};
     pub use pintail_gomoku::Gomoku;
 }

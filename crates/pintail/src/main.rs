@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use pintail::GameTypes;
-use pintail::games::{Arena, Echo, Gomoku};
+use pintail::games::{Arena, Echo, Gomoku, JournaledEcho};
 
 fn main() -> ExitCode {
-    pintail::main(GameTypes::new().with::<Gomoku>().with::<Arena>().with::<Echo>())
+    pintail::main(GameTypes::new().with::<Gomoku>().with::<Arena>().with::<Echo>().with::<JournaledEcho>())
 }

@@ -17,6 +17,7 @@ use crate::config::period::Period;
 use crate::config::server::{Impossible, ServerSettings};
 use crate::config::store::StoreArgs;
 use crate::failure::Failure;
+use crate::hazards;
 use crate::output::say;
 use crate::server::{Displaced, Place, Server};
 use crate::signals::stop_on_signal;
@@ -76,6 +77,7 @@ pub(crate) async fn serve(
     tokio::select! {
         ended = server.run(stop) => ended?,
         () = announce => {}
+        () = hazards::tell(&*store) => {}
     }
     info!("stopped");
     Ok(())
@@ -85,7 +87,9 @@ pub(crate) async fn serve(
 fn farewell(kind: Kind, grace: Period) -> String {
     let is_waiting = !grace.0.is_zero();
     match kind {
-        Kind::Game if is_waiting => format!("draining: no new games, and up to {grace} for those that run to end"),
+        Kind::Game if is_waiting => {
+            format!("draining: journaled games move to other servers, and the others have up to {grace} to end")
+        }
         Kind::Gateway if is_waiting => {
             format!("stopping: up to {grace} for load balancers to notice, then the players are told")
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pintail_core::{Endpoint, Incarnation, Kind};
+use pintail_game::server::WhenStuck;
 use pintail_game::{GameConfig, GameServer, GameTypes};
 use pintail_gateway::{GatewayConfig, GatewayServer};
 use pintail_lobby::{LobbyConfig, LobbyServer};
@@ -81,6 +82,8 @@ impl Server {
                 let config = GameConfig {
                     capacity,
                     drain_timeout: settings.grace,
+                    journal: settings.games.journal,
+                    when_stuck: settings.games.stuck_exit.map(exit_when_stuck),
                     ..GameConfig::new(server, Arc::new(types.clone()))
                 };
                 GameServer::bind(config, store).await.map(Self::Game)
@@ -126,6 +129,15 @@ impl Server {
             Self::Game(server) => server.run(stop).await,
         }
     }
+}
+
+/// The exit code of a process that ends itself because its games hang (`EX_SOFTWARE` of sysexits): whoever supervises it
+/// starts it again.
+const STUCK: i32 = 70;
+
+/// Ends the process when its games have been hanging for so long. The library has said in which game.
+fn exit_when_stuck(after: Duration) -> WhenStuck {
+    WhenStuck::new(after, |_| std::process::exit(STUCK))
 }
 
 /// Takes any free port for this setting, if the operator did not choose the port. Returns whether another try makes

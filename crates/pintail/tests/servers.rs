@@ -44,7 +44,7 @@ fn a_cluster_of_processes_is_shown_and_plays() {
 
     let table = status(&redis, "");
     let line = table.lines().find(|line| line.starts_with("Server:Game:0")).unwrap_or_else(|| panic!("{table}"));
-    for part in ["127.0.0.1:", "smooth", "up", "0/7", "arena,echo,gomoku", env!("CARGO_PKG_VERSION")] {
+    for part in ["127.0.0.1:", "smooth", "up", "0/7", "arena,echo,echo-journaled,gomoku", env!("CARGO_PKG_VERSION")] {
         assert!(line.contains(part), "{part} in {line}");
     }
     let servers = json(&redis)["servers"].clone();
@@ -224,10 +224,13 @@ fn the_documented_rights_have_every_command_of_the_store() {
     for folder in [store.clone(), store.join("scripts"), store.join("scripts/lib")] {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
             let text = std::fs::read_to_string(entry.path()).unwrap();
-            for call in ["redis.call('", "redis.pcall('", "cmd(\""] {
+            for call in ["redis.call('", "redis.pcall('", "own('", "cmd(\""] {
                 let names =
                     text.split(call).skip(1).map(|after| after.split(['\'', '"']).next().unwrap().to_lowercase());
                 commands.extend(names);
+            }
+            if text.contains(".atomic()") {
+                commands.extend(["multi", "exec"].map(str::to_owned));
             }
         }
     }

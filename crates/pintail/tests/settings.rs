@@ -71,9 +71,16 @@ fn what_can_not_be_is_refused_with_the_setting_and_what_to_do() {
         ("game --heartbeat 1s", "--suspect-after 750ms is too short: it must be at least 2s (twice --heartbeat)"),
         ("lobby --lease-renewal 1s", "--lease-ttl 2s is too short"),
         ("gateway --drain-timeout 1s", "--drain-timeout"),
+        ("game --stuck-exit 1s", "--stuck-exit 1s is too short: it must be at least 2s (--lease-ttl)"),
+        ("game --snapshot-entries 0", "'--snapshot-entries <N>'"),
+        ("game --snapshot-bytes 64KiB", "'--snapshot-bytes <BYTES>'"),
+        ("game --store-hold 2", "such as 250ms"),
+        ("lobby --orphan-ttl 5s", "--orphan-ttl 5s is too short: it must be at least 10s (--recycle-after)"),
+        ("gateway --store-hold 2s", "--store-hold"),
         ("game --lame-duck 1s", "--lame-duck"),
         ("game --redis-cert cert.pem", "--redis-cert is of no use without --redis-key"),
         ("game --redis-ca /nowhere.pem", "/nowhere.pem"),
+        ("game --redis-wait-replicas some", "write `auto`, or a number from 0 to 16"),
         ("dev --games 0", "'--games <N>'"),
         ("drain", "<SLOT>"),
         ("drain gaem:0", "such as Server:Game:0"),
@@ -172,13 +179,19 @@ fn help_tells_every_setting_with_its_variable_and_default() {
     }
     assert!(help("game --help").contains("[default: 1000]"));
     let health = ["heartbeat", "suspect-after", "down-after", "link-timeout", "lease-ttl", "lease-renewal"];
-    let more = ["scan-period", "recycle-after", "store-timeout", "redis-ca", "redis-cert", "redis-key"];
+    let more =
+        ["scan-period", "recycle-after", "store-timeout", "redis-ca", "redis-cert", "redis-key", "redis-wait-replicas"];
     for server in ["gateway", "lobby", "game"] {
         let (long, short) = (help(&format!("{server} --help")), help(&format!("{server} -h")));
         for setting in health.iter().chain(&more) {
             assert!(long.contains(&format!("--{setting} ")), "{server}: --{setting}");
             assert!(!short.contains(&format!("--{setting} ")), "{server}: --{setting} is not for everyone");
         }
+    }
+    let (long, short) = (help("game --help"), help("game -h"));
+    for setting in ["store-hold", "snapshot-entries", "snapshot-bytes", "stuck-exit", "orphan-ttl"] {
+        assert!(long.contains(&format!("--{setting} ")), "--{setting}");
+        assert!(!short.contains(&format!("--{setting} ")), "--{setting} is not for everyone");
     }
     assert!(help("drain --help").contains("3  there is no server in this slot"));
     assert!(help("game --help").contains("redis+sentinel://"));

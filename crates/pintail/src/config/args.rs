@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use pintail_core::{Slot, limits};
+use pintail_core::{GameId, Slot, Step, limits};
 
+use super::games::JournalArgs;
 use super::health::HealthArgs;
 use super::period::{self, Period};
 use super::secret::SecretText;
 use super::store::StoreArgs;
-use super::values::{self, AdminAddress};
+use super::values::{self, AdminAddress, Switch};
 
 /// A distributed game server: sessions and rooms survive any of its processes.
 #[derive(Debug, Parser)]
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Drain(DrainArgs),
     /// Play a game in the terminal
     Play(PlayArgs),
+    /// Go through a game again, step by step, or list the games that failed
+    Replay(ReplayArgs),
 }
 
 impl Command {
@@ -62,6 +65,7 @@ impl Command {
             Self::Status(args) => &args.common,
             Self::Drain(args) => &args.common,
             Self::Play(args) => &args.common,
+            Self::Replay(args) => &args.common,
         }
     }
 }
@@ -76,7 +80,7 @@ pub(crate) struct CommonArgs {
 
     /// What to log, on the standard error: a level, or levels by module such as `warn,pintail_game=debug`
     ///
-    /// [default: `warn,pintail=info` for servers, `warn` for dev, `error` for status, drain and play]
+    /// [default: `warn,pintail=info` for servers, `warn` for dev, `error` for the other commands]
     #[arg(long, value_name = "FILTER", env = "PINTAIL_LOG", verbatim_doc_comment)]
     pub(crate) log: Option<String>,
 
@@ -211,10 +215,16 @@ pub(crate) struct GameArgs {
           value_parser = value_parser!(u32).range(1..))]
     pub(crate) capacity: u32,
 
-    /// How long a server that drains waits for its games to end by themselves, before it ends them
+    /// How long a server that drains waits for its games to be gone, before it ends the rest
+    ///
+    /// Journaled games move to other servers meanwhile, which takes moments. Those that no server can take then wait in
+    /// Redis; the others are ended.
     #[arg(long, value_name = "PERIOD", env = "PINTAIL_DRAIN_TIMEOUT", help_heading = "Server",
           default_value_t = DRAIN_TIMEOUT, value_parser = period::wait)]
     pub(crate) drain_timeout: Period,
+
+    #[command(flatten)]
+    pub(crate) journal: JournalArgs,
 
     #[command(flatten)]
     pub(crate) health: HealthArgs,
@@ -259,6 +269,13 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "N", env = "PINTAIL_CAPACITY", default_value = "1000",
           value_parser = value_parser!(u32).range(1..))]
     pub(crate) capacity: u32,
+
+    /// Play each journaled game twice and compare, to find game code that is not deterministic
+    ///
+    /// Such a game does not survive its server. What differs is logged as an error, once for each game type. A server of a
+    /// cluster does it with `pintail game --self-check on`.
+    #[arg(long, value_name = "SWITCH", env = "PINTAIL_SELF_CHECK", default_value = "on")]
+    pub(crate) self_check: Switch,
 
     #[command(flatten)]
     pub(crate) common: CommonArgs,
@@ -374,6 +391,69 @@ pub(crate) struct PlayArgs {
 
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+/// `pintail replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pintail replay --redis redis://127.0.0.1:6379                                the games that failed
+  pintail replay 00c0ffee00c0ffee-1 --redis redis://127.0.0.1:6379             what happened in one
+  pintail replay 00c0ffee00c0ffee-1 --redis … --export crash.json              keep it: Redis does so for 7 days
+  pintail replay --file crash.json --step 812 --values                         one step, and the game after it
+  pintail replay --file crash.json --json | jq -c 'select(.events != [])'
+
+A replay runs the game's code that is in this program, from the last snapshot on: use the program
+whose servers ran the game, or one in which it is mended, to see whether that helps. Nothing is
+sent to anyone, and nothing in Redis changes. In `cargo test`, `pintail::replay` does the same.
+
+Exit codes:
+  0  the replay came to the end of the journal or of the game, or to --until
+  1  the game panicked again, or can't be had or read
+  2  the command can't be understood")]
+pub(crate) struct ReplayArgs {
+    /// Which game: its id, as logs and room lists have it. Without one, the games that failed are listed
+    #[arg(value_name = "GAME", conflicts_with = "file")]
+    pub(crate) game: Option<GameId>,
+
+    /// Read the game from this file, which --export wrote, and not from Redis
+    #[arg(long, value_name = "FILE", env = "PINTAIL_FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Write the game to this file instead of playing it: all that a replay needs, the players' names included
+    #[arg(long, value_name = "FILE", env = "PINTAIL_EXPORT", requires = "game")]
+    pub(crate) export: Option<PathBuf>,
+
+    /// Stop after this step
+    #[arg(long, value_name = "STEP", env = "PINTAIL_UNTIL", value_parser = step)]
+    pub(crate) until: Option<Step>,
+
+    /// Show this step only
+    #[arg(long, value_name = "STEP", env = "PINTAIL_STEP", value_parser = step)]
+    pub(crate) step: Option<Step>,
+
+    /// Show steps too that consumed nothing and sent state messages at most
+    #[arg(long)]
+    pub(crate) quiet_steps: bool,
+
+    /// Show the game's value after each step that is shown, as JSON
+    #[arg(long)]
+    pub(crate) values: bool,
+
+    /// Print JSON objects for programs, one a line: the game, its steps, a summary
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.map(Step).ok_or_else(|| "write a step's number, from 1 on".to_owned())
 }
 
 /// Most orchestrators give a process 30 seconds to stop.

@@ -64,6 +64,13 @@ pub(crate) struct HealthArgs {
     #[arg(long, value_name = "PERIOD", env = "PINTAIL_RECYCLE_AFTER", hide_short_help = true,
           default_value_t = Period(limits::SLOT_RECYCLE), value_parser = period::repeated)]
     pub(crate) recycle_after: Period,
+
+    /// How long a game waits for a server that can run it, when its own is gone; then it is over
+    ///
+    /// At least --recycle-after, so that the only server of a game can be restarted.
+    #[arg(long, value_name = "PERIOD", env = "PINTAIL_ORPHAN_TTL", hide_short_help = true,
+          default_value_t = Period(limits::ORPHAN_TTL), value_parser = period::wait)]
+    pub(crate) orphan_ttl: Period,
 }
 
 /// What the settings of health mean to servers and store.
@@ -92,7 +99,12 @@ impl HealthArgs {
                 lease_ttl: self.lease_ttl.0,
                 scan_period: self.scan_period.0,
             },
-            periods: Periods { lease_ttl: self.lease_ttl.0, recycle_after: self.recycle_after.0, ..Periods::default() },
+            periods: Periods {
+                lease_ttl: self.lease_ttl.0,
+                recycle_after: self.recycle_after.0,
+                orphan_ttl: self.orphan_ttl.0,
+                ..Periods::default()
+            },
         })
     }
 
@@ -141,6 +153,13 @@ impl HealthArgs {
                 measure: "--lease-ttl",
                 otherwise: "a server that was held up finds another one in its slot",
             },
+            TooShort {
+                setting: "--orphan-ttl",
+                given: self.orphan_ttl,
+                least: self.recycle_after,
+                measure: "--recycle-after",
+                otherwise: "games are over before a server that restarts can go on with them",
+            },
         ];
         let broken = rules.into_iter().find(|rule| rule.given < rule.least);
         broken.map_or(Ok(()), |rule| Err(Impossible::TooShort(rule)))
@@ -151,11 +170,11 @@ impl HealthArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} {given} is too short: it must be at least {least} ({measure}), or {otherwise}")]
 pub(crate) struct TooShort {
-    setting: &'static str,
-    given: Period,
-    least: Period,
-    measure: &'static str,
-    otherwise: &'static str,
+    pub(super) setting: &'static str,
+    pub(super) given: Period,
+    pub(super) least: Period,
+    pub(super) measure: &'static str,
+    pub(super) otherwise: &'static str,
 }
 
 #[cfg(test)]
@@ -179,7 +198,7 @@ mod tests {
     #[test]
     fn every_setting_arrives_where_it_belongs() {
         let all = "--heartbeat 20ms --suspect-after 60ms --down-after 120ms --link-timeout 240ms --lease-ttl 2.5s \
-                   --lease-renewal 150ms --scan-period 70ms --recycle-after 3m";
+                   --lease-renewal 150ms --scan-period 70ms --recycle-after 3m --orphan-ttl 4m";
         let health = health(all).unwrap();
         let milliseconds = Duration::from_millis;
         assert_eq!(
@@ -194,8 +213,11 @@ mod tests {
                 scan_period: milliseconds(70),
             }
         );
-        let Periods { lease_ttl, recycle_after, .. } = health.periods;
-        assert_eq!((lease_ttl, recycle_after), (milliseconds(2_500), milliseconds(180_000)));
+        let Periods { lease_ttl, recycle_after, orphan_ttl, .. } = health.periods;
+        assert_eq!(
+            [lease_ttl, recycle_after, orphan_ttl],
+            [milliseconds(2_500), milliseconds(180_000), milliseconds(240_000)]
+        );
     }
 
     #[test]
@@ -206,6 +228,7 @@ mod tests {
             ("--down-after 4s", "--link-timeout 3s is too short: it must be at least 4s (--down-after)"),
             ("--lease-renewal 700ms", "--lease-ttl 2s is too short: it must be at least 2.1s (three times"),
             ("--store-timeout 3s", "--lease-ttl 2s is too short: it must be at least 3s (--store-timeout)"),
+            ("--orphan-ttl 9s", "--orphan-ttl 9s is too short: it must be at least 10s (--recycle-after)"),
             ("--recycle-after 1s", "--recycle-after 1s is too short: it must be at least 2s (--lease-ttl)"),
         ] {
             let refusal = health(arguments).unwrap_err();
@@ -218,6 +241,7 @@ mod tests {
             "--lease-ttl 1.5s",
             "--store-timeout 2s",
             "--recycle-after 2s",
+            "--orphan-ttl 10s",
         ] {
             assert!(health(just_enough).is_ok(), "{just_enough}");
         }

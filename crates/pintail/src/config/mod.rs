@@ -8,12 +8,14 @@
 //! | [`values`], [`period`] | how the text of a setting is read |
 //! | [`store`] | where the store is |
 //! | [`health`] | the periods and limits by which servers watch each other |
+//! | [`games`] | how a game server keeps its games |
 //! | [`secret`] | settings that are never shown |
 //! | [`server`] | what the settings of a server mean, and which can't be |
 
 pub(crate) mod args;
 mod environment;
 mod file;
+pub(crate) mod games;
 pub(crate) mod health;
 pub(crate) mod period;
 pub(crate) mod secret;

@@ -9,6 +9,7 @@ use pintail_net::address::is_beyond_loopback;
 use thiserror::Error;
 
 use super::args::{DevArgs, GameArgs, GatewayArgs, LobbyArgs, ServerArgs};
+use super::games::GameSettings;
 use super::health::{Health, TooShort};
 use super::values::AdminAddress;
 
@@ -144,6 +145,8 @@ pub(crate) struct ServerSettings {
     /// How long it goes on after it was told to stop: a game server for its games, a gateway for load balancers to
     /// notice.
     pub(crate) grace: Duration,
+    /// How a game server keeps its games.
+    pub(crate) games: GameSettings,
 }
 
 /// The settings that differ by kind.
@@ -182,8 +185,9 @@ impl ServerSettings {
     /// If they can't be.
     pub(crate) fn of_game(args: &GameArgs) -> Result<Self, Impossible> {
         let health = args.health.health(args.store.store_timeout)?;
+        let games = args.journal.settings(&health)?;
         let own = OfKind { kind: Kind::Game, capacity: args.capacity, grace: args.drain_timeout.0, http: None };
-        Self::new(own, &args.server, health)
+        Ok(Self { games, ..Self::new(own, &args.server, health)? })
     }
 
     fn new(own: OfKind, args: &ServerArgs, health: Health) -> Result<Self, Impossible> {
@@ -211,6 +215,7 @@ impl ServerSettings {
             capacity,
             health,
             grace,
+            games: GameSettings::default(),
         })
     }
 

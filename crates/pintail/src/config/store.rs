@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pintail_core::limits;
-use pintail_store::{BadRedisTls, Periods, RedisOptions};
+use pintail_store::{BadRedisTls, Periods, RedisOptions, WaitReplicas};
 
 use super::period::{self, Period};
 use super::secret::RedisUrl;
 use super::server::Impossible;
+use super::values;
 
 /// Where the cluster's store is.
 #[derive(Debug, Args)]
@@ -41,6 +42,15 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "FILE", env = "PINTAIL_REDIS_KEY", hide_short_help = true)]
     pub(crate) redis_key: Option<PathBuf>,
 
+    /// How many replicas of Redis must have what a game wrote before its players see it: `auto` or a number
+    ///
+    /// A failover can lose what no replica had, so where there are replicas, one must have it. `auto` is 1 if sentinels
+    /// watch the master, or if it has had a replica since it was connected to; else 0. While fewer replicas are in
+    /// touch with the master, games stand still.
+    #[arg(long, value_name = "NUMBER", env = "PINTAIL_REDIS_WAIT_REPLICAS", hide_short_help = true,
+          default_value = "auto", value_parser = values::wait_replicas)]
+    pub(crate) redis_wait_replicas: WaitReplicas,
+
     /// What stands before every key and channel in Redis; clusters that share a Redis need different ones
     /// [default: nothing]
     #[arg(long, value_name = "PREFIX", env = "PINTAIL_KEY_PREFIX", default_value = "", hide_default_value = true)]
@@ -72,6 +82,7 @@ impl StoreArgs {
         options.key_prefix.clone_from(&self.key_prefix);
         options.timeout = self.store_timeout.0;
         options.periods = periods;
+        options.wait_replicas = self.redis_wait_replicas;
         Ok(options)
     }
 

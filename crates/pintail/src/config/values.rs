@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use pintail_core::{Kind, Slot};
+use pintail_store::WaitReplicas;
 
 /// Where the admin port listens, if anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,15 @@ impl FromStr for AdminAddress {
             _ => listen_address(text).map(Self::On).map_err(|error| format!("{error}, or `off`")),
         }
     }
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Reads where to listen.
@@ -83,9 +93,36 @@ pub(super) fn slot(text: &str) -> Result<Slot, String> {
     Ok(slot)
 }
 
+/// The most replicas to wait for. A master with more is slowed down by them.
+const WAIT_REPLICAS_MAX: u32 = 16;
+
+/// Reads how many replicas to wait for.
+///
+/// # Errors
+/// With what to write instead.
+pub(super) fn wait_replicas(text: &str) -> Result<WaitReplicas, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(WaitReplicas::Auto),
+        Ok(count) if count <= WAIT_REPLICAS_MAX => Ok(WaitReplicas::Count(count)),
+        _ => Err(format!("write `auto`, or a number from 0 to {WAIT_REPLICAS_MAX}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_replicas_is_read() {
+        for (text, read) in
+            [("auto", WaitReplicas::Auto), ("0", WaitReplicas::Count(0)), ("16", WaitReplicas::Count(16))]
+        {
+            assert_eq!(wait_replicas(text), Ok(read), "{text}");
+        }
+        for text in ["", "-1", "17", "Auto", "one"] {
+            assert!(wait_replicas(text).unwrap_err().contains("`auto`"), "{text}");
+        }
+    }
 
     #[test]
     fn a_slot_is_read_as_it_is_shown_and_as_it_is_typed() {

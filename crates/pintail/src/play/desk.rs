@@ -5,7 +5,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use pintail_client::{Event, GameEndReason, GameId, Member, Room, RoomLeftReason, RoomState, SessionId};
+use pintail_client::{
+    Event, GameDetachReason, GameEndReason, GameId, Member, PauseReason, Room, RoomLeftReason, RoomState, SessionId,
+};
 
 use super::command::{self, Command};
 use super::view::{self, GameView, Typed};
@@ -57,7 +59,7 @@ impl Desk {
             Event::Chat(message) if message.session == self.me.0 => Vec::new(),
             Event::Chat(message) => vec![format!("{}: {}", printable(&message.name), printable(&message.text))],
             Event::RoomLeft { reason, .. } => self.left(reason),
-            Event::GameAttached { game, game_type, resynchronised } => self.attached(game, &game_type, resynchronised),
+            Event::GameAttached { game, game_type, .. } => self.attached(game, &game_type),
             Event::GameMessage { payload, .. } => {
                 self.view.as_mut().map(|view| view.message(&payload, now)).unwrap_or_default()
             }
@@ -68,8 +70,12 @@ impl Desk {
                 Vec::new()
             }
             Event::GameEnded { reason, result, message, .. } => self.ended(reason, &result, &message),
-            Event::GameDetached { message, retry: true, .. } => vec![format!("{}; coming back", printable(&message))],
-            Event::GameDetached { message, retry: false, .. } => {
+            Event::GamePaused { why, .. } => paused(&why),
+            Event::GameResumed { resynchronised: false, .. } => vec!["the game goes on".to_owned()],
+            Event::GameResumed { resynchronised: true, .. } => {
+                vec!["the game goes on; some of its messages were missed".to_owned()]
+            }
+            Event::GameDetached { message, .. } => {
                 self.view = None;
                 let is_told = self.untold.is_none();
                 (!is_told).then(|| format!("out of the game: {}", printable(&message))).into_iter().collect()
@@ -171,13 +177,10 @@ impl Desk {
         ]
     }
 
-    fn attached(&mut self, game: GameId, game_type: &str, resynchronised: bool) -> Vec<String> {
+    fn attached(&mut self, game: GameId, game_type: &str) -> Vec<String> {
         self.untold = Some(game);
-        if self.view.is_none() {
-            let view = self.view.insert(view::of_type(game_type));
-            return vec![format!("the game begins: {}", view.help())];
-        }
-        if resynchronised { vec!["some messages of the game were missed".to_owned()] } else { Vec::new() }
+        let view = self.view.insert(view::of_type(game_type));
+        vec![format!("the game begins: {}", view.help())]
     }
 
     fn ended(&mut self, reason: GameEndReason, result: &str, message: &str) -> Vec<String> {
@@ -258,9 +261,21 @@ fn changes(before: &Room, now: &Room, me: SessionId) -> Vec<String> {
     lines
 }
 
+/// What is said of a pause. Nothing is lost in it, so a line is enough.
+fn paused(why: &PauseReason) -> Vec<String> {
+    match why {
+        // The lost connection has been told, and what is done about it.
+        PauseReason::Disconnected => Vec::new(),
+        PauseReason::Detached { reason: GameDetachReason::ServerUnreachable, .. } => {
+            vec!["the game pauses: another server takes it over, and what you do is kept".to_owned()]
+        }
+        PauseReason::Detached { message, .. } => vec![format!("the game pauses: {}", printable(message))],
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use pintail_client::{ChatMessage, GameDetachReason, GameOutcome, RoomId, Round, Step};
+    use pintail_client::{ChatMessage, Disconnect, GameOutcome, RoomId, Round, Step};
 
     use super::*;
 
@@ -364,7 +379,7 @@ mod tests {
     #[test]
     fn a_game_whose_server_was_lost_ends_with_what_the_room_says_of_it() {
         let (reason, message) = (GameDetachReason::NoSuchGame, "there is no such game".to_owned());
-        let detached = || Event::GameDetached { game: GAME, reason, message: message.clone(), retry: false };
+        let detached = || Event::GameDetached { game: GAME, reason, message: message.clone() };
         let over = |round| {
             let message = "the game's server was lost".to_owned();
             let outcome =
@@ -386,6 +401,29 @@ mod tests {
             }
             assert_eq!(tell(&mut desk, over(1)), [""; 0], "it is told once");
         }
+    }
+
+    #[test]
+    fn a_pause_is_a_line_and_so_is_its_end() {
+        let mut desk = desk();
+        tell(&mut desk, Event::Room(room(ME, &[(ME, false), (BOB, true)])));
+        tell(&mut desk, attached());
+        let detached = PauseReason::Detached {
+            reason: GameDetachReason::ServerUnreachable,
+            message: "the link to the game's server is lost".to_owned(),
+        };
+        let resumed = |resynchronised| Event::GameResumed { game: GAME, resynchronised };
+        let lines = tell(&mut desk, Event::GamePaused { game: GAME, why: detached });
+        assert_eq!(lines, ["the game pauses: another server takes it over, and what you do is kept"]);
+        assert_eq!(desk.typed("while it pauses", Instant::now()), Action::Send("while it pauses".into()));
+        assert_eq!(tell(&mut desk, resumed(false)), ["the game goes on"]);
+
+        let lost = tell(&mut desk, Event::Disconnected { why: Disconnect::Closed });
+        assert_eq!(lost.len(), 1);
+        assert_eq!(tell(&mut desk, Event::GamePaused { game: GAME, why: PauseReason::Disconnected }), [""; 0]);
+        let behind = PauseReason::Detached { reason: GameDetachReason::TooFarBehind, message: "too slow".to_owned() };
+        assert_eq!(tell(&mut desk, Event::GamePaused { game: GAME, why: behind }), ["the game pauses: too slow"]);
+        assert_eq!(tell(&mut desk, resumed(true)), ["the game goes on; some of its messages were missed"]);
     }
 
     #[test]

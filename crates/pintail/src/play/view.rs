@@ -62,7 +62,7 @@ pub(crate) fn of_type(game_type: &str) -> Box<dyn GameView> {
     match game_type {
         "gomoku" => Box::new(GomokuView::default()),
         "arena" => Box::new(ArenaView::default()),
-        "echo" => Box::new(EchoView::default()),
+        "echo" | "echo-journaled" => Box::new(EchoView::default()),
         _ => Box::new(JsonView),
     }
 }

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::output::{say, warn};
 use crate::serve::{patient_store, redis_store};
 use crate::terminal::Paint;
-use report::{BrokenLine, Report, Shown};
+use report::{Report, Shown};
 
 /// How long Redis may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &StatusArgs) -> Result<(), Failure> {
     } else {
         let paint = Paint::of(&std::io::stdout());
         view::table(&report, shown, None).iter().for_each(|line| say(line.painted(paint)));
-        report.broken().iter().for_each(warn_of);
+        warn_of_all(&report);
     }
     Ok(())
 }
@@ -64,6 +64,8 @@ pub(crate) fn unreachable(url: &str, problem: &str) -> Failure {
     Failure::new(format!("can't read the registry in Redis at {url} ({problem}): check --redis, and that it runs"))
 }
 
-fn warn_of(entry: &BrokenLine) {
-    warn(format_args!("warning: {}: {}", entry.slot, entry.problem));
+/// Says what is not as it should be.
+fn warn_of_all(report: &Report) {
+    report.broken().iter().for_each(|entry| warn(format_args!("warning: {}: {}", entry.slot, entry.problem)));
+    report.hazards().iter().for_each(|hazard| warn(format_args!("DANGER: {}", hazard.advice)));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pintail_core::{Kind, Slot, Status};
-use pintail_store::{BrokenEntry, Registry, ScanEntry, ServerRecord};
+use pintail_store::{BrokenEntry, Hazard, Registry, ScanEntry, ServerRecord, Upkeep};
 use serde::Serialize;
 
 use super::table::{Cell, Fit};
@@ -22,13 +22,14 @@ pub(super) enum Shown {
     All,
 }
 
-/// The registry, read once.
+/// The registry, read once, with what is dangerous about its store.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
     /// When, in milliseconds since 1970 by this machine's clock.
     at_ms: u64,
     servers: Vec<ServerLine>,
     broken: Vec<BrokenLine>,
+    hazards: Vec<HazardLine>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,6 +44,20 @@ struct ServerLine {
 pub(super) struct BrokenLine {
     pub(super) slot: Slot,
     pub(super) problem: String,
+}
+
+/// Something dangerous about the store's setup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct HazardLine {
+    hazard: &'static str,
+    /// What it is and what to do.
+    pub(super) advice: String,
+}
+
+impl From<Hazard> for HazardLine {
+    fn from(hazard: Hazard) -> Self {
+        Self { hazard: hazard.name(), advice: hazard.to_string() }
+    }
 }
 
 /// How a server is, as the registry knows it.
@@ -105,18 +120,19 @@ impl Report {
     ///
     /// # Errors
     /// If the store can't be read.
-    pub(super) async fn read(store: &impl Registry, shown: Shown) -> pintail_store::Result<Self> {
+    pub(super) async fn read(store: &(impl Registry + Upkeep), shown: Shown) -> pintail_store::Result<Self> {
         let mut report = Self::at(SystemTime::now());
         for kind in Kind::ALL {
             store.scan(kind).await?.into_iter().for_each(|entry| report.add(entry, shown));
         }
+        report.hazards = store.hazards().await?.into_iter().map(HazardLine::from).collect();
         Ok(report)
     }
 
     fn at(now: SystemTime) -> Self {
         let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        Self { at_ms, servers: Vec::new(), broken: Vec::new() }
+        Self { at_ms, servers: Vec::new(), broken: Vec::new(), hazards: Vec::new() }
     }
 
     fn add(&mut self, entry: ScanEntry, shown: Shown) {
@@ -138,10 +154,15 @@ impl Report {
         &self.broken
     }
 
+    /// What is dangerous about the store's setup.
+    pub(super) fn hazards(&self) -> &[HazardLine] {
+        &self.hazards
+    }
+
     /// Whether a reader would see no difference but of time.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let timeless = |report: &Self| report.servers.iter().map(ServerLine::timeless).collect::<Vec<_>>();
-        self.broken == other.broken && timeless(self) == timeless(other)
+        self.broken == other.broken && self.hazards == other.hazards && timeless(self) == timeless(other)
     }
 
     /// The rows of the table, with its header; `None` if there is no server.

@@ -44,6 +44,7 @@ pub(super) fn picture(view: &View<'_>, size: Size) -> Vec<Line> {
     let trouble = view.trouble.map(|trouble| Line::new(trouble, Tone::Alarm)).unwrap_or_default();
     let mut lines = vec![time, headline(view), trouble];
     let Some((report, _)) = view.last else { return lines };
+    lines.extend(report.hazards().iter().map(|hazard| Line::new(format!("DANGER: {}", hazard.advice), Tone::Alarm)));
     let broken = report.broken().iter();
     let broken =
         broken.map(|entry| Line::new(format!("{} can't be read: {}", entry.slot, entry.problem), Tone::Warning));
@@ -79,7 +80,7 @@ pub(super) fn clock(now: SystemTime) -> String {
 mod tests {
     use pintail_core::Kind;
 
-    use super::super::report::tests::{dead, record, report};
+    use super::super::report::tests::{dead, in_danger, record, report};
     use super::*;
 
     fn texts(view: &View<'_>, columns: usize, rows: usize) -> Vec<String> {
@@ -109,6 +110,14 @@ mod tests {
                 "Server:Game:1     127.0.0.1:5557  unused  down 12s ago: refuses…  3/100  6",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_dangerous_stands_above_the_table() {
+        let report = in_danger((0..30).map(|index| record(Kind::Game, index)));
+        let lines = texts(&view(Some((&report, Duration::ZERO))), 80, 10);
+        assert!(lines[3].starts_with("DANGER: Redis throws keys away when it is full"), "{lines:?}");
+        assert!(lines[4].starts_with("SLOT"), "{lines:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::report::{Report, Shown};
 use super::view::{View, clock, picture, table};
-use super::{read, warn_of};
+use super::{read, warn_of_all};
 use crate::output::{try_to_say, warn};
 use crate::signals::Signals;
 use crate::terminal::{Paint, Screen, can_draw};
@@ -147,7 +147,7 @@ impl Printed {
                 try_to_say(line.text())?;
             }
             try_to_say("")?;
-            report.broken().iter().for_each(warn_of);
+            warn_of_all(&report);
             self.last = Some(report);
         }
         Ok(())

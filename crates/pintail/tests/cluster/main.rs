@@ -5,9 +5,11 @@ mod support;
 
 mod failures;
 mod faults;
+mod hazards;
 mod membership;
 mod outages;
 mod registry;
 mod rooms;
 mod secrets;
 mod start;
+mod takeover;

@@ -34,6 +34,12 @@ pub(in crate::status) fn dead(index: u32, unused_ms: u64, cause: &str) -> Server
     ServerRecord { status: Status::Unused, lease: false, unused_ms: Some(unused_ms), cause, ..base }
 }
 
+pub(in crate::status) fn in_danger(records: impl IntoIterator<Item = ServerRecord>) -> Report {
+    let mut report = report(records, Shown::Current);
+    report.hazards.push(Hazard::Evicts.into());
+    report
+}
+
 pub(in crate::status) fn report(records: impl IntoIterator<Item = ServerRecord>, shown: Shown) -> Report {
     let mut report = Report::at(UNIX_EPOCH + Duration::from_secs(62));
     records.into_iter().for_each(|record| report.add(Ok(record), shown));
@@ -166,6 +172,16 @@ fn programs_get_the_whole_record() {
     }
     assert_eq!(json["broken"][0]["problem"], "its port is 99999");
     assert_eq!(json["broken"][0]["slot"], "Server:Game:1");
+    assert_eq!(json["hazards"], serde_json::json!([]));
+}
+
+#[test]
+fn what_is_dangerous_is_told_with_what_to_do() {
+    let (calm, report) = (report([record(Kind::Game, 0)], Shown::Current), in_danger([record(Kind::Game, 0)]));
+    let json = serde_json::json!(report);
+    assert_eq!(json["hazards"][0]["hazard"], "evicts");
+    assert!(json["hazards"][0]["advice"].as_str().is_some_and(|advice| advice.contains("noeviction")), "{json}");
+    assert!(!report.is_like(&calm), "that is news");
 }
 
 #[test]

@@ -1,0 +1,277 @@
+//! A game server is killed, stopped, drained or cut off from Redis, and its journaled games go on with all that happened
+//! in them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use pintail::client::{CreateRoom, Event, RoomState};
+use pintail_testkit::{Fault, FaultProxy, Persistence, RedisServer};
+
+use crate::support::events::Watcher;
+use crate::support::{Player, Server, redis_cli, server, soon, start, until};
+
+/// A player alone in a game of journaled echo.
+async fn play(player: &mut Player) {
+    let room = CreateRoom { game: "echo-journaled".to_owned(), ..CreateRoom::default() };
+    soon("a room", player.client.create_room(room)).await.unwrap();
+    until("a game server", async || player.client.start_game().await.is_ok()).await;
+    player.room("the start", |room| room.state() == RoomState::Playing).await;
+    player.attached().await;
+}
+
+/// A Redis that keeps what it acknowledged.
+fn redis() -> RedisServer {
+    RedisServer::start_with(Persistence::AppendOnly)
+}
+
+fn game_server(redis: &RedisServer) -> Server {
+    Server::ready(server("game", &redis.url(), "").env("PINTAIL_DRAIN_TIMEOUT", "20s").start())
+}
+
+/// The server of the only game that there is, taken out of these.
+fn take_owner(redis: &RedisServer, servers: &mut Vec<Server>) -> Server {
+    let slot = owner_of(redis);
+    let index = servers.iter().position(|server| server.slot == slot);
+    servers.remove(index.unwrap_or_else(|| panic!("{slot:?} has the game")))
+}
+
+/// The slot that the record of the only running game names.
+fn owner_of(redis: &RedisServer) -> String {
+    redis_cli(redis, &format!("HGET {} slot", game_key(redis)))
+}
+
+fn game_key(redis: &RedisServer) -> String {
+    let keys = redis_cli(redis, "KEYS Game:*-1");
+    keys.lines().next().expect("there is a game").to_owned()
+}
+
+/// Inputs that are sent while nobody may be there come back once and in order.
+async fn echoes(player: &mut Player, name: &str, count: usize) {
+    for number in 0..count {
+        soon("room for an input", player.client.send(format!("{name} {number}"))).await.unwrap();
+    }
+    for number in 0..count {
+        assert_eq!(player.message().await, format!("{name} {number}"));
+    }
+}
+
+/// What a server's admin port says of a metric of its games.
+fn metric(server: &Server, name: &str) -> String {
+    let mut stream = TcpStream::connect(server.admin()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let name = format!("pintail_game_{name} ");
+    let line = answer.lines().find(|line| line.starts_with(&name)).unwrap_or_else(|| panic!("no {name}: {answer}"));
+    line[name.len()..].to_owned()
+}
+
+/// Ends the game; how many inputs it has applied, the one that ends it included.
+async fn inputs(player: &mut Player) -> u64 {
+    player.client.send("end").await.unwrap();
+    let pick = |event| match event {
+        Event::GameEnded { result, .. } => Some(result),
+        _ => None,
+    };
+    let result: serde_json::Value = serde_json::from_str(&player.next("the end", pick).await).unwrap();
+    result["inputs"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_game_goes_on_when_its_server_is_killed_and_loses_nothing() {
+    let redis = redis();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    for round in 0..3 {
+        echoes(&mut player, &format!("before kill {round}"), 20).await;
+        take_owner(&redis, &mut servers).kill();
+        echoes(&mut player, &format!("after kill {round}"), 20).await;
+        // A game whose servers die one soon after the other is taken for the one that kills them.
+        until("the takeover to count as good", async || {
+            redis_cli(&redis, &format!("HGET {} attempts", game_key(&redis))).trim_matches('0').is_empty()
+        })
+        .await;
+        servers.push(game_server(&redis));
+    }
+    assert_eq!(inputs(&mut player).await, 121, "each input was applied once");
+}
+
+#[tokio::test]
+async fn a_game_without_any_server_waits_for_one() {
+    let redis = redis();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let server = game_server(&redis);
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 5).await;
+    server.kill();
+    player.next("the pause", |event| matches!(event, Event::GamePaused { .. }).then_some(())).await;
+    player.client.send("while nobody is there").await.unwrap();
+    until("the game to be set aside", async || redis_cli(&redis, "ZCARD Games:orphaned") == "1").await;
+    let _server = game_server(&redis);
+    assert_eq!(player.message().await, "while nobody is there");
+    echoes(&mut player, "after", 5).await;
+}
+
+#[tokio::test]
+async fn the_output_of_a_server_that_was_stopped_while_its_games_were_taken_reaches_nobody() {
+    let redis = redis();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 20).await;
+    let mut owner = take_owner(&redis, &mut servers);
+    owner.program.signal("STOP");
+    // These wait in its socket, and it will read them when it goes on: too late.
+    echoes(&mut player, "while it is stopped", 20).await;
+    owner.program.signal("CONT");
+    owner.has_said(&["not ours"]).await;
+    echoes(&mut player, "when it is back", 20).await;
+    assert_eq!(owner_of(&redis), servers[0].slot);
+    // It is as good as any: it gets the game back when the other one dies.
+    until("the server is used again", async || {
+        !redis_cli(&redis, &format!("ZSCORE Placement:echo-journaled {}", owner.slot)).is_empty()
+    })
+    .await;
+    servers.remove(0).kill();
+    echoes(&mut player, "where it began", 20).await;
+}
+
+#[tokio::test]
+async fn draining_moves_the_games_at_once_and_loses_nothing() {
+    let redis = redis();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 20).await;
+    for round in 0..3 {
+        let owner = take_owner(&redis, &mut servers);
+        owner.program.signal("TERM");
+        let began = Instant::now();
+        echoes(&mut player, &format!("during drain {round}"), 50).await;
+        let mut program = owner.program;
+        assert!(program.wait_for_end().success());
+        assert!(began.elapsed() < Duration::from_secs(15), "it does not wait for a game that has moved");
+        servers.push(game_server(&redis));
+    }
+    echoes(&mut player, "after", 20).await;
+}
+
+#[tokio::test]
+async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
+    let redis = redis();
+    let mut gateways = vec![start("gateway", &redis), start("gateway", &redis)];
+    let mut lobbies = vec![start("lobby", &redis), start("lobby", &redis)];
+    let mut games = vec![game_server(&redis), game_server(&redis)];
+    let mut players = Vec::new();
+    for number in 0..4 {
+        let mut player = Player::join(&format!("player {number}"), &[&gateways[0], &gateways[1]]).await;
+        play(&mut player).await;
+        players.push(player);
+    }
+    let addresses: Vec<_> = gateways.iter().map(|gateway| gateway.address).collect();
+    for round in 0..2 {
+        for player in &mut players {
+            echoes(player, &format!("round {round}, game server"), 10).await;
+        }
+        let next = game_server(&redis);
+        games.remove(0).stop();
+        games.push(next);
+        for player in &mut players {
+            echoes(player, &format!("round {round}, lobby"), 10).await;
+        }
+        lobbies.remove(0).stop();
+        lobbies.push(start("lobby", &redis));
+        for player in &mut players {
+            echoes(player, &format!("round {round}, gateway"), 10).await;
+        }
+        gateways.remove(0).stop();
+        let listen = format!("--listen {}", addresses[round]);
+        gateways.push(Server::ready(server("gateway", &redis.url(), &listen).start()));
+    }
+    for player in &mut players {
+        echoes(player, "at the end", 10).await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_and_a_game_server_die_together() {
+    let redis = redis();
+    let (first, second, _lobby) = (start("gateway", &redis), start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&first, &second]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 20).await;
+    let owner = take_owner(&redis, &mut servers);
+    owner.kill();
+    first.kill();
+    echoes(&mut player, "after", 20).await;
+}
+
+#[tokio::test]
+async fn games_go_on_without_protection_while_redis_is_away_and_are_protected_again_when_it_is_back() {
+    let mut redis = redis();
+    let (mut gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 10).await;
+    let owner = take_owner(&redis, &mut servers);
+    redis.kill();
+    // Held at first, then shown although it is kept nowhere.
+    echoes(&mut player, "without Redis", 10).await;
+    redis.restart();
+    gateway.has_said(&["Redis is back"]).await;
+    echoes(&mut player, "with Redis", 10).await;
+    until("the game to be protected again", async || metric(&owner, "unprotected_games") == "0").await;
+    owner.kill();
+    echoes(&mut player, "with another server", 10).await;
+    assert_eq!(inputs(&mut player).await, 41);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_gets_the_games_back_from_their_servers() {
+    let redis = redis();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 10).await;
+    let owner = take_owner(&redis, &mut servers);
+    redis_cli(&redis, "FLUSHALL");
+    echoes(&mut player, "after", 10).await;
+    until("the game is kept again", async || redis_cli(&redis, "KEYS Game:*-1:snapshot") != "").await;
+    until("the other server is back", async || redis_cli(&redis, "SCARD Orphans") == "0").await;
+    until("both servers are known", async || {
+        redis_cli(&redis, "ZCARD Placement:echo-journaled").parse::<u32>().is_ok_and(|count| count == 2)
+    })
+    .await;
+    owner.kill();
+    echoes(&mut player, "with another server", 10).await;
+    assert_eq!(inputs(&mut player).await, 31);
+}
+
+#[tokio::test]
+async fn a_server_that_is_cut_off_from_redis_alone_loses_its_games_to_another() {
+    let redis = redis();
+    let proxy = FaultProxy::start(redis.address());
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let cut_off = Server::ready(server("game", &redis.url_by_way_of(proxy.address()), "").start());
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 10).await;
+    let other = game_server(&redis);
+    let mut watcher = Watcher::follow(gateway.admin());
+    let since = Instant::now();
+    proxy.set(Fault::SwallowAll);
+    echoes(&mut player, "after", 10).await;
+    assert_eq!(owner_of(&redis), other.slot);
+    let seen = watcher.wait(since, Duration::from_secs(30), |seen| seen.event == "down" && seen.server == cut_off.slot);
+    assert!(seen.is_some(), "its lease ran out");
+    echoes(&mut player, "later", 10).await;
+}
