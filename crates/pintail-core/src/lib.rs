@@ -19,6 +19,8 @@ pub mod id;
 pub mod limits;
 pub mod name;
 pub mod outcome;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod secret;
 pub mod server;
 

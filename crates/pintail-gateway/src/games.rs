@@ -21,12 +21,25 @@ use crate::waiting::{Answer, FirstLook, LOOK_PERIOD, Question, TooMany, Waiter};
 /// How long a client's input waits for a link whose queue is full.
 const LINK_ROOM_TIMEOUT: Duration = pintail_core::limits::LINK_SILENCE_MAX;
 
+/// How long a client that has played a game waits until the store knows it, which may have lost it. Its server looks for what
+/// the store lacks each second.
+const FORGOTTEN_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What a session that waits for a game wants.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) session: Arc<Session>,
     number: AttachNumber,
     attach: GameAttach,
+}
+
+impl Wish {
+    /// Whether there is no hope for a game that the store does not know. A client that has played it knows better: its server
+    /// will put it back into a store that lost it.
+    fn is_vain(&self, game: GameId, waited: Duration) -> bool {
+        let has_played = self.attach.received > 0 || self.attach.step_seen > 0;
+        self.session.last_server(game).is_none() && (!has_played || waited >= FORGOTTEN_PATIENCE)
+    }
 }
 
 impl Gateway {
@@ -100,7 +113,8 @@ impl Gateway {
                 self.answered(question, Answer::Nobody);
                 // The store may have lost it. Then its server has it, and will put it back.
                 self.attach_where_played(question);
-                self.refuse_over(question, |waiter| waiter.wish.session.last_server(game).is_none());
+                let now = self.now();
+                self.refuse_over(question, |waiter| waiter.wish.is_vain(game, now.saturating_sub(waiter.since)));
             }
             Err(error) => {
                 debug!(%game, %error, "can't look a game up");

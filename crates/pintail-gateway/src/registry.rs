@@ -9,8 +9,8 @@ use pintail_core::Kind;
 use pintail_core::limits::SESSION_TTL;
 use pintail_engine::directory::{Directory, Peer};
 use pintail_engine::health::{Event, Listing, Standing};
-use pintail_net::{Identity, MemberEvent, Membership, Renewer, RoleError};
-use pintail_store::{BrokenEntry, Letter, Notice, ServerRecord};
+use pintail_net::{Identity, Lease, MemberEvent, Membership, Renewer, RoleError};
+use pintail_store::{BrokenEntry, Letter, Notice, ServerRecord, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,11 @@ pub(crate) struct MainLoop {
     /// Broken entries that the operator was told of.
     broken: Vec<BrokenEntry>,
     renewer: Renewer,
+    lease: watch::Receiver<Lease>,
+    /// When the last renewal was sent that this loop knows of.
+    renewed: Option<Instant>,
+    /// Whether others may have taken this gateway for gone, and its sessions for away, since the store was told of them.
+    are_sessions_in_doubt: bool,
     /// When the gateway stops; `None` while it is not about to.
     stops_at: Option<Instant>,
 }
@@ -61,6 +66,9 @@ impl MainLoop {
             due: BTreeSet::new(),
             broken: Vec::new(),
             renewer: membership.renewer(),
+            lease: membership.lease(),
+            renewed: None,
+            are_sessions_in_doubt: false,
             stops_at: None,
         }
     }
@@ -91,7 +99,8 @@ impl MainLoop {
                     let command = self.directory.ended(&peer);
                     self.keeper.apply(command);
                 }
-                _ = refreshes.tick() => self.refresh_sessions().await,
+                Ok(()) = self.lease.changed() => self.lease_changed().await,
+                _ = refreshes.tick() => drop(self.refresh_sessions().await),
                 _ = scans.tick() => self.scan_all().await,
                 () = std::future::ready(()), if !self.due.is_empty() => self.scan_due().await,
             }
@@ -114,7 +123,7 @@ impl MainLoop {
             MemberEvent::Joined(identity) => self.joined(identity).await,
             MemberEvent::Notice(Notice::Rescan) => {
                 self.scan_all().await;
-                self.refresh_sessions().await;
+                self.are_sessions_in_doubt = self.refresh_sessions().await.is_err();
             }
             MemberEvent::Notice(Notice::ServerOn(slot) | Notice::ServerOff(slot)) => drop(self.due.insert(slot.kind)),
             MemberEvent::Notice(Notice::Letter(Letter::SessionMoved(session, generation))) => {
@@ -139,7 +148,20 @@ impl MainLoop {
         }
         self.gateway.update_readiness();
         self.scan_all().await;
-        self.refresh_sessions().await;
+        self.are_sessions_in_doubt = self.refresh_sessions().await.is_err();
+    }
+
+    /// After a gap between two renewals, the sessions of this gateway may count as away although it is there and holds
+    /// them. The store is told again, with each renewal until that works.
+    async fn lease_changed(&mut self) {
+        let Lease::Held { renewed, .. } = *self.lease.borrow_and_update() else { return };
+        // A renewal counts from when it was sent; on its way to the store it may take long.
+        let gap_max = self.gateway.config.server.timing.lease_ttl / 2;
+        let before = self.renewed.replace(renewed);
+        self.are_sessions_in_doubt |= before.is_some_and(|before| renewed.duration_since(before) > gap_max);
+        if self.are_sessions_in_doubt {
+            self.are_sessions_in_doubt = self.refresh_sessions().await.is_err();
+        }
     }
 
     async fn scan_all(&mut self) {
@@ -186,18 +208,20 @@ impl MainLoop {
         }
     }
 
-    async fn refresh_sessions(&self) {
-        let Some(identity) = self.gateway.identity() else { return };
+    async fn refresh_sessions(&self) -> Result<(), StoreError> {
+        let Some(identity) = self.gateway.identity() else { return Ok(()) };
         let sessions = self.gateway.sessions.all();
         let held: Vec<_> = sessions.iter().map(|session| session.held()).collect();
-        match self.gateway.store.hold_sessions(identity.slot, identity.incarnation, &held).await {
+        let told = self.gateway.store.hold_sessions(identity.slot, identity.incarnation, &held).await;
+        match &told {
             Ok(stale) => {
-                let stale: BTreeSet<_> = stale.into_iter().collect();
+                let stale: BTreeSet<_> = stale.iter().collect();
                 sessions.iter().filter(|session| stale.contains(&session.id)).for_each(|session| session.replaced());
             }
             Err(error) => debug!(%error, "can't refresh the sessions; trying again later"),
         }
         self.tell_departed(&sessions).await;
+        told.map(drop)
     }
 
     /// A session that went while the store was told that it is held may be held there again: the store hears once more

@@ -130,12 +130,33 @@ async fn measure(persistence: Persistence, servers: u64, batch: u64) {
     );
 }
 
+/// The least that keeping an entry can cost: pushing it, without asking who may, a hundred with one round trip.
+async fn measure_pushing() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let entry = vec![7; ENTRY_BYTES];
+    let mut pipeline = redis::Pipeline::new();
+    for number in 0..100 {
+        pipeline.cmd("RPUSH").arg(number).arg(&entry).ignore();
+    }
+    let (started, cpu_before, mut pushed) = (Instant::now(), cpu(&server), 0);
+    while started.elapsed() < MEASURED {
+        pipeline.exec_async(&mut connection).await.unwrap();
+        pushed += 100;
+    }
+    let (seconds, used) = (started.elapsed().as_secs_f64(), cpu(&server) - cpu_before);
+    let pushed = f64::from(pushed);
+    println!("RPUSH alone: {:.0} entries/s, {:.1} µs of Redis for each", pushed / seconds, used * 1e6 / pushed);
+}
+
 fn main() {
     // `cargo test` builds benches too and runs them with this; there is nothing to test.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(measure_pushing());
     for persistence in [Persistence::None, Persistence::AppendOnly] {
         for (servers, batch) in [(1, 1), (1, 10), (1, 100), (1, 1000), (4, 1), (4, 10), (4, 100)] {
             runtime.block_on(measure(persistence, servers, batch));

@@ -219,7 +219,7 @@ pub trait Journals: Send + Sync + 'static {
     ///
     /// A server that is congested, accused or on probation is given games only if no other server could take them.
     ///
-    /// A game on its third attempt is not given to anyone: it is ended as [`EndReason::Crashed`](crate::EndReason::Crashed) and kept.
+    /// A game on its third attempt is not given to anyone: it is ended as [`EndReason::Crashed`] and kept.
     async fn claim_games(&self, claim: &Claim) -> Result<Claimed>;
 
     /// Hands a game over to the server with the fewest games by share of its capacity, other than the owner's, with a
@@ -233,7 +233,7 @@ pub trait Journals: Send + Sync + 'static {
         without_server: WithoutServer,
     ) -> Result<HandOverOutcome>;
 
-    /// Games that ended as [`EndReason::Crashed`](crate::EndReason::Crashed), newest first. They are kept, journals included, for
+    /// Games that ended as [`EndReason::Crashed`], newest first. They are kept, journals included, for
     /// [`Periods::failed_game_ttl`](crate::Periods).
     async fn failed_games(&self, limit: u32) -> Result<Vec<FailedGame>>;
 }

@@ -36,7 +36,7 @@ enum Said {
 
 impl Game for Guess {
     const NAME: &'static str = "guess-the-number";
-    const RULES: Rules = Rules::ephemeral().players(2, 8);
+    const RULES: Rules = Rules::journaled().players(2, 8);
     type Settings = Settings;
     type Input = Json<u32>;
     type Output = Json<Said>;

@@ -45,6 +45,13 @@ impl Ending {
         self.report == Report::Done
     }
 
+    /// The store may have forgotten: it is told again.
+    pub(crate) fn doubt(&mut self, now: Now) {
+        if self.report == Report::Done {
+            self.report = Report::RetryAt(now);
+        }
+    }
+
     /// The store could not be told.
     pub(crate) fn failed(&mut self, now: Now, rng: &mut impl Rng) {
         if self.report == Report::UnderWay {

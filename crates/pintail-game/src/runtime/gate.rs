@@ -60,6 +60,9 @@ impl<T> Gate<T> {
     /// The next thing that may leave.
     pub(crate) fn release(&mut self) -> Option<(Step, T)> {
         let shown = self.shown;
+        #[cfg(feature = "sabotage")]
+        let shown =
+            if pintail_core::sabotage::is_on(pintail_core::sabotage::Sabotage::Gate) { Step(u64::MAX) } else { shown };
         let held = self.held.pop_front_if(|held| held.step <= shown)?;
         self.weight.bytes -= held.weight.bytes;
         self.weight.reliable -= held.weight.reliable;

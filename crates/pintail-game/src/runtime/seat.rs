@@ -204,6 +204,10 @@ impl Seat {
     /// Takes an input's number.
     pub(crate) fn accept(&mut self, seq: Seq) -> Result<Arrival, StreamError> {
         let arrival = self.incoming.accept(seq)?;
+        #[cfg(feature = "sabotage")]
+        if pintail_core::sabotage::is_on(pintail_core::sabotage::Sabotage::Duplicates) {
+            return Ok(Arrival::New);
+        }
         if arrival == Arrival::New {
             self.pending_inputs += 1;
         }

@@ -61,7 +61,7 @@ impl Handed {
 }
 
 fn written(write: &JournalWrite, answer: Answer<WriteOutcome>) -> HostEvent {
-    HostEvent::Written(write.game, write.last(), answer)
+    HostEvent::Written(write.game, write.owner.epoch, write.last(), answer)
 }
 
 /// How many bytes a write brings to the store.

@@ -43,7 +43,7 @@ impl StoreCall {
             Self::Restore { order, owner, .. } => HostEvent::Restored(order.id, owner, Err(StoreFailed::Away)),
             Self::Scan { .. } => return None,
             Self::Claim(_) => HostEvent::Claimed(Err(StoreFailed::Away)),
-            Self::HandOver { id, .. } => HostEvent::HandedOver(id, Err(StoreFailed::Away)),
+            Self::HandOver { id, owner, .. } => HostEvent::HandedOver(id, owner.epoch, Err(StoreFailed::Away)),
         })
     }
 
@@ -71,7 +71,7 @@ impl StoreCall {
             }
             Self::HandOver { id, owner, snapshot, without_server } => {
                 let answer = store.hand_over(id, owner, &snapshot, without_server).await;
-                HostEvent::HandedOver(id, answer.map_err(|error| failed("hand over", &error)))
+                HostEvent::HandedOver(id, owner.epoch, answer.map_err(|error| failed("hand over", &error)))
             }
         })
     }

@@ -216,12 +216,11 @@ impl State {
 
     fn end_game(&mut self, id: GameId, owner: Owner, outcome: &EndOutcome, now: Instant) -> bool {
         let Some(game) = self.games.get(id, now) else { return false };
-        if game.record.outcome.is_some() || game.standing(owner) != Standing::Ahead {
-            if game.record.owner != owner {
-                return false;
-            }
-        } else {
+        let is_running = game.record.outcome.is_none();
+        if is_running && game.standing(owner) == Standing::Ahead {
             self.move_game(id, owner);
+        } else if game.record.owner != owner {
+            return false;
         }
         self.finish_game(id, outcome.clone(), now);
         true

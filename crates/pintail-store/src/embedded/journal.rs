@@ -37,6 +37,10 @@ pub(super) struct Claims {
 impl Game {
     pub(super) fn standing(&self, writer: Owner) -> Standing {
         let owner = self.record.owner;
+        #[cfg(feature = "sabotage")]
+        if pintail_core::sabotage::is_on(pintail_core::sabotage::Sabotage::Fencing) && owner.epoch >= writer.epoch {
+            return Standing::Own;
+        }
         match owner.epoch.cmp(&writer.epoch) {
             Ordering::Less => Standing::Ahead,
             Ordering::Equal if owner.incarnation == writer.incarnation => Standing::Own,
@@ -55,6 +59,8 @@ impl Game {
             return false;
         }
         let known = usize::try_from(next.0 - first.0).unwrap_or(usize::MAX);
+        #[cfg(feature = "sabotage")]
+        let known = if pintail_core::sabotage::is_on(pintail_core::sabotage::Sabotage::Appends) { 0 } else { known };
         self.journal.entries.extend(entries.iter().skip(known).cloned());
         true
     }

@@ -70,7 +70,7 @@ impl EmbeddedStore {
     /// Everything that the store knows now.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint(self.run(|state, _| state.without_subscribers()))
+        Checkpoint(Box::new(self.run(|state, _| state.without_subscribers())))
     }
 
     /// Forgets everything that was changed since the checkpoint was taken, whatever was promised since. So tests find out
@@ -106,7 +106,7 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 /// Everything that an [`EmbeddedStore`] knew at one moment.
-pub struct Checkpoint(State);
+pub struct Checkpoint(Box<State>);
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

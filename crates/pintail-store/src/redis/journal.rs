@@ -242,3 +242,36 @@ impl Journals for RedisStore {
         answer.chunks(3).map(failed).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use pintail_core::{Incarnation, Kind, RoomId, Round, Slot};
+
+    use super::*;
+
+    fn write(bytes: usize) -> JournalWrite {
+        let owner = Owner { slot: Slot::new(Kind::Game, 0), incarnation: Incarnation(1), epoch: Epoch(1) };
+        let entries = vec![Bytes::from(vec![0; bytes / 2]), Bytes::from(vec![0; bytes - bytes / 2])];
+        let content = WriteContent::Entries { first: EntryNumber(1), entries };
+        JournalWrite { game: GameId { room: RoomId(1), round: Round(1) }, owner, content }
+    }
+
+    #[test]
+    fn a_batch_is_cut_by_its_writes_and_by_its_bytes() {
+        let mib = 1024 * 1024;
+        for (sizes, expected) in [
+            (vec![], vec![]),
+            (vec![200; 256], vec![256]),
+            (vec![200; 600], vec![256, 256, 88]),
+            (vec![mib, mib, 1], vec![2, 1]),
+            (vec![5 * mib, 1, 1, 5 * mib, 1], vec![1, 2, 1, 1]),
+        ] {
+            let writes: Vec<JournalWrite> = sizes.into_iter().map(write).collect();
+            let chunks = chunks(&writes, |_| true);
+            assert_eq!(chunks.iter().map(|chunk| chunk.places.len()).collect::<Vec<_>>(), expected);
+            let places: Vec<usize> = chunks.into_iter().flat_map(|chunk| chunk.places).collect();
+            assert_eq!(places, (0..writes.len()).collect::<Vec<_>>(), "in order");
+        }
+    }
+}

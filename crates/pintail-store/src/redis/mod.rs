@@ -19,7 +19,7 @@
 //! | key | type | content | TTL |
 //! | --- | --- | --- | --- |
 //! | `Server:<Kind>` | list | the address of each slot of that kind | – |
-//! | `Server:Game:0` | hash | `address`, `port`, `status` (0 unused, 1 smooth, 2 congested), `games`, `players`, `capacity`, `incarnation` (absent after a stop in good order, and for a foreign server), `types` (comma separated), `version`, `started_at`, `admin` and `http` (ports), `cause` (why the status is what it is), `drain` (1 once it was asked to), `falls` (how often it died lately) with `probation_until` and `forgiven_at` (only since it is back), `unused_since` (only while nobody holds the slot) | – |
+//! | `Server:Game:0` | hash | `address`, `port`, `status` (0 unused, 1 smooth, 2 congested), `games`, `players`, `capacity`, `incarnation` (absent after a stop in good order, and for a foreign server), `types` (comma separated), `version`, `started_at`, `admin` and `http` (ports), `cause` (why the status is what it is), `drain` (1 once it was asked to), `falls` (how often it died lately) with `probation_until` and `forgiven_at` (only since it is back), `unused_since` (only while nobody holds the slot), `format` (the newest format of snapshots that it reads, as it said with its last claim) | – |
 //! | `Server:Game:0:lease` | string | the incarnation that holds the slot | lease |
 //! | `Server:Game:0:accusers` | sorted set | the slots that accuse it, by the time until which the accusation stands | accusation |
 //! | `Servers:pulse` | string | since when heartbeats have come in without a gap | half a lease |
@@ -28,9 +28,13 @@
 //! | `Server:Gateway:0:sessions:<incarnation>` | set | the sessions that are connected there | – |
 //! | `Placement:<type>` | sorted set | the slots that can take a game of this type, by games ÷ capacity | – |
 //! | `Orphans` | set | `<slot> <incarnation>` of servers that are gone, until what they hosted is dealt with | – |
-//! | `Game:<id>` | hash | `order` (JSON), `type`, `durability`, `lobby`, `slot`, `incarnation`, `epoch`, and after the end `outcome` (JSON) | game record, from the end on |
+//! | `Game:<id>` | hash | `order` (JSON), `type`, `durability`, `lobby`, `slot`, `incarnation`, `epoch`, and after the end `outcome` (JSON). If it is journaled: `committed` (the number of its last entry), `snapshot` (the last that its snapshot contains) and `format` (of the snapshot); `orphaned` (since when it waits for an owner, only while it does); `attempts` and `claimed_at` (how often it was claimed and when last, only until an owner has proved that it can be run); `handed_by` (`<incarnation> <epoch>` of the owner who handed it over, until its next claim) | game record, from the end on; failed game if it failed |
+//! | `Game:<id>:journal` | list | the entries after its snapshot, up to number `committed`: opaque bytes | until the end; failed game if it failed |
+//! | `Game:<id>:snapshot` | string | everything that it is, up to entry `snapshot`: opaque bytes | the same |
 //! | `Games:unsettled` | sorted set | games that are over and whose rooms don't know it, by the time of the end | entries: room idle time |
-//! | `Games:orphaned` | set | journaled games whose server is gone, for whoever takes them over | – |
+//! | `Games:orphaned` | sorted set | journaled games without an owner, by the time since when | entries: orphan |
+//! | `Orphaned:<type>` | sorted set | those of one type, for whoever takes them over | with those |
+//! | `Games:failed` | sorted set | games that failed and are kept, by the time of the end; the newest thousand | entries: failed game |
 //! | `Room:<id>` | hash | `version`, `body` (JSON), `invite`, `labels` (one a line), `created` (microseconds) | room idle time |
 //! | `Rooms:<label>` | sorted set | `<created>:<room>`, all with score 0, so that their order is that of the text | entries: with their room |
 //! | `Invite:<code>` | string | the room with this invite code | room idle time |
@@ -58,6 +62,19 @@
 //! that is gone counts only while `Servers:pulse` is at least a lease old: Redis may have been away, held up, or come
 //! back from its disk with leases that ended meanwhile, and then each server has a lease's time to be heard again. The
 //! scripts by which servers are watched and games end go on working in a Redis that is full.
+//!
+//! # Journaled games
+//!
+//! A running game is in the set of the games that its owner hosts, or in `Games:orphaned` and `Orphaned:<type>`. Whoever
+//! adds one to the set of an incarnation that does not hold its slot lists that in `Orphans`, so that the sweep finds it.
+//!
+//! A write counts only with the record's `epoch` and `incarnation`. An older `epoch` than the writer's means that Redis has
+//! lost a claim (a failover, a restart): entries are refused, and a snapshot takes the record back. `committed`,
+//! `snapshot` and the length of the list must fit together, and the snapshot be there; if not, Redis has thrown something
+//! away. Then the owner is asked for a snapshot, and nobody else can load the game.
+//!
+//! Entries are refused by a Redis that is full. Snapshots, claims, hand-overs and ends are not: they free memory, or save
+//! a game, and how much they can add is bounded by the number of games, of which a full Redis takes no more.
 //!
 //! # Foreign servers
 //!

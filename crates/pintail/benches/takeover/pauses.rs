@@ -42,14 +42,15 @@ pub(crate) async fn run(games: usize, runs: usize, wanted: &impl Fn(&str) -> boo
     let stop: Fault = |node| node.program.signal("STOP");
     let drain: Fault = |node| node.program.signal("TERM");
     let of_game_servers = [
-        ("killed", "game server killed", "p50 <= 300, p99 <= 1000", kill),
-        ("stopped", "game server stopped", "+ detection (1500)", stop),
-        ("drained", "game server drained", "p99 <= 100", drain),
+        ("killed", "game server killed", "p50 <= 300, p99 <= 1000", kill, false),
+        ("stopped", "game server stopped", "+ detection (1500)", stop, true),
+        ("drained", "game server drained", "p99 <= 100", drain, false),
     ];
-    for (name, title, reach, fault) in of_game_servers {
+    for (name, title, reach, fault, is_left_over) in of_game_servers {
         if wanted(name) {
             players = fresh(&cluster, players, games).await;
-            game_server(&mut cluster, &players, Figures::new(title, reach), runs, fault).await;
+            let figures = Figures::new(title, reach);
+            game_server(&mut cluster, &players, figures, runs, fault, is_left_over).await;
         }
     }
     if wanted("lobby") {
@@ -92,7 +93,15 @@ async fn smooth(players: &[Player], runs: usize) {
     figures.print();
 }
 
-async fn game_server(cluster: &mut Cluster, players: &[Player], mut figures: Figures, runs: usize, fault: Fault) {
+/// Takes the busiest game server out, run by run. A process that the fault leaves over is ended after its run.
+async fn game_server(
+    cluster: &mut Cluster,
+    players: &[Player],
+    mut figures: Figures,
+    runs: usize,
+    fault: Fault,
+    is_left_over: bool,
+) {
     for _ in 0..runs {
         tokio::time::sleep(REST).await;
         let mut node = cluster.take_busiest();
@@ -100,8 +109,9 @@ async fn game_server(cluster: &mut Cluster, players: &[Player], mut figures: Fig
         let concerned = |index: usize| servers[index] == node.slot;
         let concerned: Vec<bool> = (0..players.len()).map(concerned).collect();
         figures.add(pauses(players, |index| concerned[index], || fault(&mut node)).await);
-        // It may have been stopped, or wait for its end.
-        node.program.signal("KILL");
+        if is_left_over {
+            node.program.signal("KILL");
+        }
         node.program.wait_for_end();
         cluster.add_game_server();
     }

@@ -3,6 +3,7 @@
 use pintail::client::{Event, GameEndReason, RoomState};
 use pintail_testkit::RedisServer;
 
+use crate::support::redis::Peek;
 use crate::support::{Player, echo_room, play_echo, soon, start, until};
 
 #[tokio::test]
@@ -44,6 +45,26 @@ async fn a_gateway_that_hangs_costs_its_players_seconds_and_its_servers_nothing(
     play_echo(&mut other).await;
     other.echo("hello").await;
     player.echo("still here").await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_outlived_its_lease_still_holds_its_players_whom_nobody_puts_out_of_their_rooms() {
+    let redis = RedisServer::start();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    soon("a room", player.client.create_room(echo_room("{}"))).await.unwrap();
+    let mut peek = Peek::at(redis.address());
+    let mut away = || peek.one("ZCARD Sessions:away").unwrap();
+
+    // Long enough for others to take it for gone, and too short for its player to notice.
+    gateway.program.signal("STOP");
+    until("the player to count as away", async || away() == "1").await;
+    gateway.program.signal("CONT");
+    until("the player to be there again", async || away() == "0").await;
+    assert!(soon("the room", player.client.room()).await.unwrap().is_some());
+    while let Some(event) = player.events.try_next() {
+        assert!(!matches!(event, Event::Disconnected { .. }), "the connection was never lost");
+    }
 }
 
 #[tokio::test]

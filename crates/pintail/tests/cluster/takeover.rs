@@ -1,5 +1,6 @@
 //! A game server is killed, stopped, drained or cut off from Redis, and its journaled games go on with all that happened
 //! in them.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -175,7 +176,7 @@ async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
         players.push(player);
     }
     let addresses: Vec<_> = gateways.iter().map(|gateway| gateway.address).collect();
-    for round in 0..2 {
+    for (round, address) in addresses.into_iter().enumerate() {
         for player in &mut players {
             echoes(player, &format!("round {round}, game server"), 10).await;
         }
@@ -191,7 +192,7 @@ async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
             echoes(player, &format!("round {round}, gateway"), 10).await;
         }
         gateways.remove(0).stop();
-        let listen = format!("--listen {}", addresses[round]);
+        let listen = format!("--listen {address}");
         gateways.push(Server::ready(server("gateway", &redis.url(), &listen).start()));
     }
     for player in &mut players {
@@ -245,7 +246,7 @@ async fn an_emptied_redis_gets_the_games_back_from_their_servers() {
     let owner = take_owner(&redis, &mut servers);
     redis_cli(&redis, "FLUSHALL");
     echoes(&mut player, "after", 10).await;
-    until("the game is kept again", async || redis_cli(&redis, "KEYS Game:*-1:snapshot") != "").await;
+    until("the game is kept again", async || !redis_cli(&redis, "KEYS Game:*-1:snapshot").is_empty()).await;
     until("the other server is back", async || redis_cli(&redis, "SCARD Orphans") == "0").await;
     until("both servers are known", async || {
         redis_cli(&redis, "ZCARD Placement:echo-journaled").parse::<u32>().is_ok_and(|count| count == 2)

@@ -36,6 +36,14 @@ impl GameHost {
             if game.attempts > 1 {
                 warn!(game = %game.id, "the last server that took this game over was lost soon after; it is tried once more");
             }
+            if let Some(running) = self.games.get_mut(&game.id).filter(|running| running.owner == game.owner) {
+                // It was found by other ways before the answer came, or the store has forgotten that the game was ours. The
+                // memory here is the best that there is, and what it has written may still be on its way.
+                running.is_missing();
+                self.turns.push(game.id);
+                self.takeover.restored(game.id);
+                continue;
+            }
             // What was run here was run under an earlier claim, and others may have gone on with it since.
             self.drop_game(game.id, "the game is being taken over", fx);
             self.load_anew(game.id, fx);

@@ -189,6 +189,7 @@ impl GameHost {
         }
         let Some(slot) = self.slot else { return };
         let hosted: HashSet<_> = hosted.into_iter().collect();
+        self.takeover.keep(|id| hosted.contains(&id) || self.loads.contains_key(&id));
         for (id, game) in &mut self.games {
             // A game that began after the question can't be in the answer.
             if !game.is_live() || game.created >= asked || hosted.contains(id) {

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | the root | events in, turns of games, what is due |
+//! | `event` | what happens to a server |
 //! | `frames` | what gateways send |
 //! | `loads` | games on their way from the store |
 //! | `writing` | journals, and whether the server may speak for its games |
@@ -12,6 +13,7 @@
 //! | `turns` | which game has its turn next |
 
 mod claims;
+mod event;
 mod frames;
 mod loads;
 mod moving;
@@ -24,15 +26,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pintail_core::{EntryNumber, GameId, Incarnation, SessionId, Slot};
+use pintail_core::{Epoch, GameId, Incarnation, SessionId, Slot};
 use pintail_net::LinkId;
-use pintail_store::{Claimed, HandOverOutcome, Owner, RestoreOutcome, SavedGame, WithoutServer, WriteOutcome};
-use pintail_wire::Frame;
+use pintail_store::WithoutServer;
 use pintail_wire::client::{GameDetachReason, GameDetached};
 use pintail_wire::link::Attach;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+pub use event::{Answer, HostEvent, StoreFailed};
 use loads::Load;
 pub use policy::JournalPolicy;
 use turns::Turns;
@@ -48,62 +50,6 @@ use super::running::{Moment, RunningGame};
 use super::{Budget, Now};
 use crate::self_check::Findings;
 use crate::types::GameTypes;
-
-/// Why there is no answer of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreFailed {
-    /// It could not be asked, or did not answer in time: ask again.
-    Away,
-    /// What it holds of the game can't be used; the sentence says why. Asking again won't help.
-    Damaged(String),
-}
-
-/// What a store call came to.
-pub type Answer<T> = Result<T, StoreFailed>;
-
-/// Something that happens to a game server.
-#[derive(Debug, Clone, PartialEq)]
-pub enum HostEvent {
-    /// The server is registered in this slot.
-    Joined(Slot),
-    /// A frame arrived on a link.
-    Frame(LinkId, Frame),
-    /// A link is gone, or is too slow to be of use.
-    LinkClosed(LinkId),
-    /// A letter: the game was placed here.
-    Placed(GameId),
-    /// A letter: the player left the room.
-    PlayerLeft(GameId, SessionId),
-    /// A scan of the store: the games that this server should be running, as asked at that time.
-    Hosted {
-        /// The games that have not ended as far as the store knows.
-        games: Vec<GameId>,
-        /// When the store was asked.
-        asked: Now,
-    },
-    /// Answers [`Command::Load`].
-    Loaded(GameId, Answer<Option<SavedGame>>),
-    /// Answers [`Command::End`]: whether the game is over with this owner.
-    EndAnswered(GameId, Answer<bool>),
-    /// Answers [`Command::Restore`].
-    Restored(GameId, Owner, Answer<RestoreOutcome>),
-    /// Answers [`Command::Write`]: what became of the write whose last entry has this number.
-    Written(GameId, EntryNumber, Answer<WriteOutcome>),
-    /// Answers [`Command::Claim`].
-    Claimed(Answer<Claimed>),
-    /// Answers [`Command::HandOver`].
-    HandedOver(GameId, Answer<HandOverOutcome>),
-    /// Games may wait for an owner: a server is gone, or it is time to look.
-    LookForOrphans,
-    /// The server holds its lease for certain until this time.
-    Lease(Now),
-    /// The store may have lost what it acknowledged: every journaled game is written anew.
-    StoreDoubted,
-    /// Journaled games are to be handed over to other servers, the others to go on until they end: the server drains.
-    Drain,
-    /// Ends every game that is not journaled, and sets those aside that are: the server stops.
-    Stop,
-}
 
 /// The games of one server, as a state machine: [`handle`](Self::handle) takes what happens, and
 /// [`advance`](Self::advance) does what is due once everything that was waiting has been taken.
@@ -191,10 +137,22 @@ impl GameHost {
                     self.turns.push(id);
                 }
             }
-            HostEvent::Restored(id, owner, answer) => self.restored(now, id, owner, &answer, fx),
-            HostEvent::Written(id, number, answer) => self.written(now, id, number, &answer, fx),
+            HostEvent::Restored(id, owner, answer) => {
+                if self.is_of_now(id, owner.epoch) {
+                    self.restored(now, id, owner, &answer, fx);
+                }
+            }
+            HostEvent::Written(id, epoch, number, answer) => {
+                if self.is_of_now(id, epoch) {
+                    self.written(now, id, number, &answer, fx);
+                }
+            }
             HostEvent::Claimed(answer) => self.claimed(answer, fx),
-            HostEvent::HandedOver(id, answer) => self.handed_over(now, id, &answer, fx),
+            HostEvent::HandedOver(id, epoch, answer) => {
+                if self.is_of_now(id, epoch) {
+                    self.handed_over(now, id, &answer, fx);
+                }
+            }
             HostEvent::LookForOrphans => self.claim(now, fx),
             HostEvent::Lease(until) => self.renew(now, until),
             HostEvent::StoreDoubted => self.doubt_store(now),
@@ -202,6 +160,11 @@ impl GameHost {
             HostEvent::Stop => self.stop(now, fx),
         }
         self.tell_differences(fx);
+    }
+
+    /// Whether an answer is to what the game that runs here asked, and not to an earlier life of it under another epoch.
+    fn is_of_now(&self, id: GameId, epoch: Epoch) -> bool {
+        self.games.get(&id).is_some_and(|game| game.owner.epoch == epoch)
     }
 
     /// Does what is due at this time, game by game, until all is done or the budget is spent. At least one game has its

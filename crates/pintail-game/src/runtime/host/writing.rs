@@ -20,7 +20,8 @@ impl GameHost {
 
     /// The store may have lost what it acknowledged.
     pub(super) fn doubt_store(&mut self, now: Now) {
-        self.games.values_mut().for_each(|game| game.doubt_store());
+        self.games.values_mut().for_each(|game| game.doubt_store(now));
+        self.turns.push_all(self.games.keys().copied().collect());
         self.refresh.begin(now, self.journaled_games());
     }
 

@@ -30,6 +30,10 @@ impl Settling {
         awaited: impl IntoIterator<Item = Player>,
         deadline: Now,
     ) -> Option<Self> {
+        #[cfg(feature = "sabotage")]
+        if pintail_core::sabotage::is_on(pintail_core::sabotage::Sabotage::Settling) {
+            return None;
+        }
         let awaited: BTreeSet<_> = awaited.into_iter().collect();
         (step < horizon && !awaited.is_empty()).then_some(Self { horizon, seen: step, awaited, deadline })
     }

@@ -60,6 +60,11 @@ impl Takeover {
         self.claimed.remove(&id).is_some()
     }
 
+    /// Forgets claimed games that are not ours after all, or not any more.
+    pub(crate) fn keep(&mut self, is_ours: impl Fn(GameId) -> bool) {
+        self.claimed.retain(|id, _| is_ours(*id));
+    }
+
     /// Whether it is time to claim what else waits.
     pub(crate) fn wants_more(&self) -> bool {
         self.more && self.claimed.is_empty() && !self.asked
@@ -101,6 +106,11 @@ mod tests {
         assert!(takeover.wants_more());
         assert_eq!(takeover.claim(), Some(1));
         assert!(!takeover.wants_more());
+        takeover.take(&claimed(&[(3, 1)], 5));
+        takeover.keep(|other| other == id(3));
+        assert_eq!(takeover.claim(), None);
+        takeover.keep(|_| false);
+        assert_eq!(takeover.claim(), Some(1), "one that was lost on the way blocks nothing");
         takeover.take(&claimed(&[], 5));
         assert!(!takeover.wants_more(), "what others are given is none of our business");
     }

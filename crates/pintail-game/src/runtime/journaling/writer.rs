@@ -1,12 +1,12 @@
 //! What is written to a game's journal, and how far what is committed lets the game be shown.
 
+mod pending;
 mod since;
+mod state;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pintail_core::limits::JOURNAL_ENTRY_BYTES_MAX;
 use pintail_core::{EntryNumber, Step};
 use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_store::{SavedSnapshot, WriteContent, WriteOutcome};
@@ -16,7 +16,11 @@ use super::{Reach, Stance};
 use crate::journal::FORMAT;
 use crate::runtime::Now;
 use crate::runtime::host::{Answer, JournalPolicy, StoreFailed};
+use pending::PendingEntries;
+pub(crate) use pending::Purpose;
 use since::Since;
+use state::{Asks, Call, Protection, Wanted};
+pub(crate) use state::{Outgo, Reaction};
 
 /// How long to wait before a write is repeated. Short: until then the game's players see nothing.
 const RETRY: BackoffPolicy = BackoffPolicy { first: Duration::from_millis(50), max: Duration::from_millis(500) };
@@ -35,9 +39,7 @@ pub(crate) struct Writer {
     horizon: Step,
     /// How far it may be shown as far as committed entries go.
     committed_horizon: Step,
-    /// Entries that are not known to be committed, oldest first. Bounded by [`has_room`](Self::has_room).
-    pending: VecDeque<Pending>,
-    pending_bytes: usize,
+    pending: PendingEntries,
     /// What the store is asked, until it has answered, and repeated if it does not.
     call: Option<Call>,
     /// Nothing is asked before this.
@@ -52,89 +54,6 @@ pub(crate) struct Writer {
     backoff: Backoff,
 }
 
-/// What an entry is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// It holds what its step consumed: nobody is shown the step before the entry is committed.
-    Record,
-    /// It says that the game has come so far, though nothing happened.
-    Clock,
-}
-
-/// An entry that is not known to be committed.
-#[derive(Debug)]
-struct Pending {
-    number: EntryNumber,
-    step: Step,
-    purpose: Purpose,
-    horizon: Step,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-struct Call {
-    asks: Asks,
-    is_under_way: bool,
-    /// Whether it was asked before the last doubt, so that its answer removes none.
-    is_old: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Asks {
-    /// To keep entries up to this one.
-    Entries(EntryNumber),
-    Snapshot(SavedSnapshot, Step),
-    /// To put the game back into a store that does not know it.
-    Restore(SavedSnapshot),
-    /// Something that is of no more interest.
-    Abandoned,
-}
-
-/// Why a snapshot is wanted. A later one includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wanted {
-    Nothing,
-    /// The journal has grown long.
-    Tidying,
-    /// The store may lack something that only a snapshot mends.
-    Mending,
-    /// The store does not know the game.
-    Restoring,
-}
-
-/// Whether the store has what players are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protection {
-    /// It has.
-    On,
-    /// The game may be another's by now: nothing is shown before a write that was asked since has been committed.
-    InDoubt,
-    /// It can't be reached, and nothing is written. From this time on it is tried again. → `Returning`
-    Off(Now),
-    /// The snapshot that brings protection back is under way. → `On`
-    Returning,
-    /// The game's value can't be written. The game goes on without protection.
-    Never,
-}
-
-/// Something to ask the store.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Outgo {
-    Write(WriteContent),
-    Restore(SavedSnapshot),
-}
-
-/// What an answer of the store means for the game.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reaction {
-    /// See what may be shown, and what comes next.
-    GoOn,
-    /// A write was committed.
-    Committed,
-    /// The game is another's, or over: drop it.
-    Drop,
-}
-
 impl Writer {
     /// For a game that stands at `step`, whose journal ends with `last`, and of which `horizon` may be shown.
     pub(crate) fn new(policy: JournalPolicy, reach: Reach, step: Step, last: EntryNumber, horizon: Step) -> Self {
@@ -144,8 +63,7 @@ impl Writer {
             last,
             horizon,
             committed_horizon: horizon,
-            pending: VecDeque::new(),
-            pending_bytes: 0,
+            pending: PendingEntries::default(),
             call: None,
             not_before: None,
             lagging_since: None,
@@ -177,15 +95,14 @@ impl Writer {
         self.horizon = self.reach.horizon(step);
         let bytes = encode(self.last, self.horizon);
         let size = bytes.len();
-        self.pending_bytes += size;
-        self.pending.push_back(Pending { number: self.last, step, purpose, horizon: self.horizon, bytes });
+        self.pending.push(self.last, step, purpose, self.horizon, bytes);
         self.since.count_entry(size);
         Some(size)
     }
 
     /// Whether there is room for the entries of another step.
     pub(crate) const fn has_room(&self) -> bool {
-        self.pending_bytes < JOURNAL_ENTRY_BYTES_MAX
+        self.pending.has_room()
     }
 
     /// A stream was given so much since the last snapshot that a replay of it would fill half of it: time for the next.
@@ -232,7 +149,7 @@ impl Writer {
     /// The game goes on without protection: what is written is no longer waited for.
     pub(crate) fn give_up_protection(&mut self, now: Now) {
         self.protection = Protection::Off(now);
-        self.forget_pending();
+        self.pending.clear();
         self.wanted = Wanted::Nothing;
         self.lagging_since = None;
         self.call = self.call.take().filter(|call| call.is_under_way);
@@ -281,11 +198,11 @@ impl Writer {
                 None if wanted == Wanted::Tidying => {}
                 None => {
                     self.protection = Protection::Never;
-                    self.forget_pending();
+                    self.pending.clear();
                 }
             }
         }
-        self.pending.back().map(|pending| Asks::Entries(pending.number))
+        self.pending.last().map(Asks::Entries)
     }
 
     /// Takes a snapshot, which contains everything up to its own number. What comes after it takes the next.
@@ -306,8 +223,8 @@ impl Writer {
             Asks::Snapshot(snapshot, _) => Outgo::Write(WriteContent::Snapshot(snapshot.clone())),
             Asks::Restore(snapshot) => Outgo::Restore(snapshot.clone()),
             Asks::Entries(_) | Asks::Abandoned => Outgo::Write(WriteContent::Entries {
-                first: self.pending.front().map_or(self.last, |pending| pending.number),
-                entries: self.pending.iter().map(|pending| pending.bytes.clone()).collect(),
+                first: self.pending.first().unwrap_or(self.last),
+                entries: self.pending.payloads(),
             }),
         }
     }
@@ -326,8 +243,8 @@ impl Writer {
         let Some(call) = self.call.take_if(|call| call.is_under_way && !matches!(call.asks, Asks::Restore(_))) else {
             return Reaction::GoOn;
         };
-        let horizon = match &call.asks {
-            Asks::Entries(last) if *last == number => self.pending.iter().rfind(|entry| entry.number <= number),
+        match &call.asks {
+            Asks::Entries(last) if *last == number => {}
             Asks::Snapshot(snapshot, horizon) if snapshot.number == number => {
                 return self.snapshot_answered(now, *horizon, call, answer, rng);
             }
@@ -338,9 +255,8 @@ impl Writer {
                 return Reaction::GoOn;
             }
         }
-        .map(|entry| entry.horizon);
         match answer {
-            Ok(WriteOutcome::Committed) => return self.committed(number, horizon, &call),
+            Ok(WriteOutcome::Committed) => return self.committed(number, None, &call),
             Ok(WriteOutcome::Unknown) => self.wanted = Wanted::Restoring,
             Err(StoreFailed::Away) => {
                 self.call = Some(Call { is_under_way: false, ..call });
@@ -374,11 +290,10 @@ impl Writer {
         Reaction::GoOn
     }
 
+    /// Everything up to this number is committed; a snapshot has a horizon of its own.
     fn committed(&mut self, number: EntryNumber, horizon: Option<Step>, call: &Call) -> Reaction {
-        while let Some(entry) = self.pending.pop_front_if(|entry| entry.number <= number) {
-            self.pending_bytes -= entry.bytes.len();
-        }
-        self.committed_horizon = horizon.map_or(self.committed_horizon, |horizon| self.committed_horizon.max(horizon));
+        let reached = [self.pending.commit(number), horizon].into_iter().flatten();
+        self.committed_horizon = reached.fold(self.committed_horizon, Step::max);
         self.lagging_since = None;
         self.backoff.succeed();
         match self.protection {
@@ -410,8 +325,7 @@ impl Writer {
         let everything = Step(u64::MAX);
         match (self.protection, stance) {
             (Protection::On, Stance::Speaks) => {
-                let record = self.pending.iter().find(|entry| entry.purpose == Purpose::Record);
-                let before = record.map_or(everything, |entry| Step(entry.step.0.saturating_sub(1)));
+                let before = self.pending.first_record().map_or(everything, |step| Step(step.0.saturating_sub(1)));
                 self.committed_horizon.min(before)
             }
             (Protection::Off(_) | Protection::Returning | Protection::Never, Stance::Speaks | Stance::StoreAway) => {
@@ -462,12 +376,7 @@ impl Writer {
     fn stay_unprotected(&mut self, now: Now) {
         self.protection = Protection::Off(now + RETRY.max);
         self.lagging_since = None;
-        self.forget_pending();
-    }
-
-    fn forget_pending(&mut self) {
         self.pending.clear();
-        self.pending_bytes = 0;
     }
 }
 

@@ -221,8 +221,11 @@ impl RunningGame {
         }
     }
 
-    /// The store may have lost what it had of the game.
-    pub(crate) fn doubt_store(&mut self) {
+    /// The store may have lost what it had of the game, its end included.
+    pub(crate) fn doubt_store(&mut self, now: Now) {
+        if let Some(ending) = &mut self.ending {
+            ending.doubt(now);
+        }
         if let Some(journal) = &mut self.journal {
             journal.writer.doubt_store();
         }

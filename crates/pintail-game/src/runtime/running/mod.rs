@@ -263,8 +263,10 @@ impl RunningGame {
 
     /// Whether the game can be forgotten.
     pub(crate) fn is_over(&self, now: Now) -> bool {
-        // Of those whose game is unreadable nobody knows whether they have heard.
-        let settled = !self.is_unreadable && self.seats.iter().all(Seat::is_settled);
+        // Of those whose game is unreadable nobody knows whether they have heard. And a store that goes back to an earlier
+        // state would bring a journaled game back that nobody remembers to be over.
+        let may_go = !self.is_unreadable && !self.is_journaled();
+        let settled = may_go && self.seats.iter().all(Seat::is_settled);
         self.ending.as_ref().is_some_and(|ending| ending.is_over(now, settled))
     }
 

@@ -196,10 +196,6 @@ impl RunningGame {
         (self.game, self.shadow) = (None, None);
         self.pending.clear();
         self.pending_bytes = 0;
-        for seat in &mut self.seats {
-            // No step will consume what was waiting for the next.
-            seat.last_event = seat.last_event.min(self.turn.progress.step);
-        }
         self.ending = Some(Ending::new(outcome, now));
     }
 }

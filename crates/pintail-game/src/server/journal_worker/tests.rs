@@ -119,7 +119,7 @@ impl Rig {
     async fn answers(&mut self) -> Vec<(u64, u64, Answer<WriteOutcome>)> {
         let commits = timeout(DEADLINE, self.commits.recv()).await.unwrap().unwrap();
         let answer = |event| match event {
-            HostEvent::Written(game, number, answer) => (game.room.0, number.0, answer),
+            HostEvent::Written(game, _, number, answer) => (game.room.0, number.0, answer),
             other => panic!("no answer to a write: {other:?}"),
         };
         commits.into_iter().map(answer).collect()
@@ -189,6 +189,11 @@ async fn while_the_store_is_away_each_write_fails_and_is_not_tried_alone() {
     assert_eq!(rig.store.calls(), [[1, 2]]);
     assert_eq!(
         write(1, 8).refused(),
-        HostEvent::Written(write(1, 8).write.game, EntryNumber(11), Err(StoreFailed::Away))
+        HostEvent::Written(
+            write(1, 8).write.game,
+            write(1, 8).write.owner.epoch,
+            EntryNumber(11),
+            Err(StoreFailed::Away)
+        )
     );
 }

@@ -15,21 +15,14 @@ local record_ttl, unsettled_ttl, failed = ARGV[9], tonumber(ARGV[10]), { ARGV[11
 
 -- How many games are read at once, and how many of a type at most: those that the server can't be given stay in front
 -- of the others.
-local page_length, looks_max = 64, 4096
+local page_length, looks_max = 64, 1024
 
 -- How many servers are counted for a share: with more, it is a game or two all the same.
 local counted_max = 64
 
-local function places_of(server)
-  if not server or server.incarnation ~= incarnation or server.status == '0' or server.drain ~= ''
-    or not has_lease(slot, incarnation) then
-    return 0
-  end
-  if server.format ~= format then
-    -- Whoever hands a game over looks at it.
-    redis.call('HSET', KEYS[1], 'format', format)
-  end
-  return math.min(limit, (natural(server.capacity) or 0) - rank(slot))
+local function may_claim(server)
+  return server and server.incarnation == incarnation and server.status ~= '0' and server.drain == ''
+    and has_lease(slot, incarnation)
 end
 
 local function share(game_type, waiting)
@@ -67,9 +60,9 @@ end
 local found, more = {}, 0
 
 -- Finds the server's share of the games of a type, those that have waited longest.
-local function search(game_type, places)
+local function search(game_type, waiting, places)
   local queue = waiting_games(game_type)
-  local most = math.min(places, share(game_type, own('ZCARD', queue)))
+  local most = math.min(places, share(game_type, waiting))
   local looks, at, count, refused = 0, 0, 0, 0
   while count < most and looks < looks_max do
     local page = redis.call('ZRANGE', queue, at, at + page_length - 1, 'WITHSCORES')
@@ -110,12 +103,25 @@ local function claim(game)
 end
 
 local server = candidate(slot)
-local places = places_of(server)
+if not may_claim(server) then
+  return { '0' }
+elseif server.format ~= format then
+  -- Whoever hands a game over looks at it.
+  redis.call('HSET', KEYS[1], 'format', format)
+end
+-- Each server asks all the time, and mostly nothing waits: that has to cost next to nothing.
+local waiting = {}
+for game_type in string.gmatch(server.types, '[^,]+') do
+  local count = own('ZCARD', waiting_games(game_type))
+  waiting[game_type] = count > 0 and count or nil
+end
+local capacity = natural(server.capacity) or 0
+local places = next(waiting) and math.min(limit, capacity - rank(slot)) or 0
 if places < 1 then
   return { '0' }
 end
-for game_type in string.gmatch(server.types, '[^,]+') do
-  search(game_type, places)
+for game_type, count in pairs(waiting) do
+  search(game_type, count, places)
 end
 table.sort(found, function(a, b)
   return a.since < b.since or (a.since == b.since and a.id < b.id)
@@ -128,6 +134,5 @@ for i = 1, math.min(#found, places) do
   table.insert(answer, attempts)
   more = more - 1
 end
-local is_full = rank(slot) >= (natural(server.capacity) or 0)
-answer[1] = integer(is_full and 0 or more)
+answer[1] = integer(rank(slot) < capacity and more or 0)
 return answer

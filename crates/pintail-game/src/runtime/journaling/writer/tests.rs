@@ -48,17 +48,17 @@ impl Rig {
         }
     }
 
-    fn answer(&mut self, number: u64, answer: Answer<WriteOutcome>) -> Reaction {
-        self.writer.answered(self.now, EntryNumber(number), &answer, &mut self.rng)
+    fn answer(&mut self, number: u64, answer: &Answer<WriteOutcome>) -> Reaction {
+        self.writer.answered(self.now, EntryNumber(number), answer, &mut self.rng)
     }
 
     fn commit(&mut self, number: u64) -> &mut Self {
-        assert_eq!(self.answer(number, Ok(WriteOutcome::Committed)), Reaction::Committed);
+        assert_eq!(self.answer(number, &Ok(WriteOutcome::Committed)), Reaction::Committed);
         self
     }
 
     fn fail(&mut self, number: u64) -> &mut Self {
-        assert_eq!(self.answer(number, Err(StoreFailed::Away)), Reaction::GoOn);
+        assert_eq!(self.answer(number, &Err(StoreFailed::Away)), Reaction::GoOn);
         assert_eq!(self.next(), "", "not at once");
         self.wait()
     }
@@ -110,7 +110,7 @@ fn a_write_without_an_answer_is_repeated_with_the_same_first_number() {
     assert_eq!(rig.writer.lag(rig.now), Some(Duration::ZERO));
     assert_eq!(rig.add(3).fail(1).next(), "entries 1-2");
     assert_eq!(rig.writer.lag(rig.now), Some(RETRY.max), "it is as late as its first attempt");
-    assert_eq!(rig.answer(1, Ok(WriteOutcome::Committed)), Reaction::GoOn, "that is not what was asked");
+    assert_eq!(rig.answer(1, &Ok(WriteOutcome::Committed)), Reaction::GoOn, "that is not what was asked");
     assert_eq!((rig.next(), rig.shown()), (String::new(), 1));
     assert_eq!(rig.commit(2).shown(), 13);
     assert_eq!(rig.writer.lag(rig.now), None);
@@ -140,7 +140,7 @@ fn one_snapshot_mends_whatever_the_store_lost() {
     ] {
         let mut rig = Rig::new();
         rig.add(2).add(3).next();
-        assert_eq!(rig.answer(2, lost), Reaction::GoOn);
+        assert_eq!(rig.answer(2, &lost), Reaction::GoOn);
         assert_eq!(rig.next(), asked[0]);
         if asked.len() == 2 {
             rig.writer.restore_answered(rig.now, false, &mut rig.rng);
@@ -161,7 +161,7 @@ fn a_fence_drops_the_game_whatever_it_answers() {
         let mut rig = Rig::new();
         rig.add(2).next();
         rig.writer.give_up_protection(rig.now);
-        assert_eq!(rig.answer(number, Ok(WriteOutcome::Fenced)), Reaction::Drop);
+        assert_eq!(rig.answer(number, &Ok(WriteOutcome::Fenced)), Reaction::Drop);
     }
 }
 
@@ -178,7 +178,7 @@ fn without_protection_everything_is_shown_and_nothing_written() {
     assert_eq!(rig.shown(), 0, "others reach the store, and may have the game");
     rig.stance = Stance::Speaks;
     assert_eq!(rig.next(), "", "the former write is not answered");
-    rig.answer(1, Ok(WriteOutcome::Committed));
+    rig.answer(1, &Ok(WriteOutcome::Committed));
     rig.step = Step(90);
     assert_eq!(rig.next(), "snapshot 2", "a number that was never given out");
     assert_eq!(rig.add(91).shown(), u64::MAX);
@@ -191,12 +191,12 @@ fn a_return_to_protection_that_fails_is_tried_again_with_a_new_number() {
     let mut rig = Rig::new();
     rig.writer.give_up_protection(rig.now);
     assert_eq!(rig.next(), "snapshot 1");
-    assert_eq!(rig.add(2).answer(1, Err(StoreFailed::Away)), Reaction::GoOn);
+    assert_eq!(rig.add(2).answer(1, &Err(StoreFailed::Away)), Reaction::GoOn);
     assert_eq!(rig.writer.add(Step(3), Purpose::Record, |_, _| unreachable!("no number is given out")), None);
     assert_eq!((rig.next(), rig.writer.due(Stance::StoreAway)), (String::new(), None));
     assert_eq!(rig.writer.due(Stance::Speaks), Some(rig.now + RETRY.max));
     assert_eq!(rig.wait().next(), "snapshot 3");
-    assert_eq!(rig.answer(3, Ok(WriteOutcome::Unknown)), Reaction::GoOn);
+    assert_eq!(rig.answer(3, &Ok(WriteOutcome::Unknown)), Reaction::GoOn);
     assert_eq!(rig.wait().next(), "restore 4");
     rig.writer.restore_answered(rig.now, false, &mut rig.rng);
     assert_eq!(rig.wait().next(), "snapshot 5", "the store that was there is away again");
@@ -248,7 +248,7 @@ fn a_game_that_cant_be_written_goes_on_as_long_as_it_can() {
     }
     assert_eq!(rig.next(), "entries 1-4", "its journal grows");
     assert_eq!(rig.commit(4).add(6).next(), "entries 5-5");
-    rig.answer(5, Ok(WriteOutcome::Gap));
+    rig.answer(5, &Ok(WriteOutcome::Gap));
     assert_eq!((rig.next(), rig.shown()), (String::new(), u64::MAX), "nothing else can mend that");
     assert!(!rig.writer.is_protected());
     assert_eq!((rig.add(7).next(), rig.writer.due(Stance::Speaks)), (String::new(), None));

@@ -9,15 +9,19 @@ use crate::{Context, Game, LeaveReason, Player, Refusal, Rules};
 
 /// What both know: what happened so far, as one number. Two games that differ in anything differ in it.
 #[derive(Serialize, Deserialize, Default)]
-struct Course(u64);
+struct Course {
+    number: u64,
+    /// The step in which the game ends by itself.
+    ends_in: Option<u64>,
+}
 
 impl Course {
     fn take<G: Game>(&mut self, ctx: &mut Context<'_, G>, what: &str) -> u64 {
         let chance = ctx.rng().next_u64();
         for byte in what.bytes().chain(chance.to_be_bytes()).chain(ctx.step().0.to_be_bytes()) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            self.number = (self.number ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        self.0
+        self.number
     }
 }
 
@@ -30,6 +34,7 @@ fn obey<G: Game<Output = Bytes>>(course: &mut Course, ctx: &mut Context<'_, G>, 
         Some(("panic", _)) => panic!("told to"),
         Some(("flood", _)) => (0..9).for_each(|_| ctx.broadcast(vec![b'x'; 60_000])),
         Some(("large", _)) => ctx.broadcast(vec![b'x'; 60_000]),
+        Some(("until", step)) => course.ends_in = step.parse().ok(),
         Some(("wake", millis)) => ctx.wake_in(Duration::from_millis(millis.parse().unwrap_or(1))),
         Some(("state", _)) => ctx.broadcast_state(format!("{text} {number:x}")),
         _ => ctx.broadcast(format!("{player}: {text} {number:x}")),
@@ -109,6 +114,9 @@ journaled_game! {
     |course: &mut Course, ctx: &mut Context<'_, Self>| {
         let (step, number) = (ctx.step(), course.take(ctx, "step"));
         ctx.broadcast_state(format!("step {step}: {number:x}"));
+        if course.ends_in == Some(step.0) {
+            ctx.end(number);
+        }
         if step.0 % 7 == 0 {
             ctx.broadcast(format!("seventh {step} {number:x}"));
         }

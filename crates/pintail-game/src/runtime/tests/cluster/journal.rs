@@ -1,5 +1,7 @@
 //! Nothing of a step that is not committed reaches anyone.
 
+use pintail_store::WriteOutcome;
+
 use super::*;
 
 #[test]
@@ -45,7 +47,43 @@ fn an_end_is_told_to_nobody_before_all_entries_are_committed() {
     cluster.ack(BOB);
     assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Finished));
     assert!(cluster.server(0).host.is_flushed());
+    assert!(cluster.server(0).host.has_journaled_games(), "a store that goes back must not bring it back");
+    cluster.pass(crate::limits::LINGER);
     assert!(!cluster.server(0).host.has_journaled_games());
+}
+
+#[test]
+fn an_end_that_came_by_itself_is_in_the_journal_too() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    cluster.say(ANN, "until 30");
+    cluster.pass(ms(1320));
+    cluster.take(ANN);
+    assert_eq!(cluster.server(0).host.step_of(GAME), 29);
+    cluster.store_answers = false;
+    cluster.pass(ms(50));
+    assert!(!cluster.take(ANN).iter().any(|seen| matches!(seen, Seen::Ended(..))), "it is not committed");
+    cluster.store_answers = true;
+    cluster.pass(ms(10));
+    assert!(matches!(cluster.take(ANN).last(), Some(Seen::Ended(..))));
+    let entries = &cluster.store.games[&GAME].saved.journal.entries;
+    let last = crate::journal::Entry::decode(entries.last().unwrap()).unwrap();
+    assert_eq!((last.step, last.events), (Step(30), vec![]), "whoever plays it again comes to the same end");
+}
+
+#[test]
+fn an_end_that_the_store_has_lost_is_told_again() {
+    let mut cluster = Cluster::playing("diary", 1);
+    let before = cluster.store.clone();
+    cluster.say(ANN, "end now");
+    cluster.ack(ANN);
+    cluster.ack(BOB);
+    assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Finished));
+    cluster.store = before;
+    assert_eq!(cluster.store.outcome(GAME), None);
+    cluster.scan(0);
+    cluster.event(0, HostEvent::StoreDoubted);
+    cluster.settle();
+    assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Finished), "and nobody plays it again");
 }
 
 #[test]
@@ -160,6 +198,24 @@ fn a_store_that_lost_something_is_mended_by_a_snapshot_and_players_notice_nothin
         cluster.say(ANN, "and there");
         assert_eq!(cluster.take_messages(BOB), ["0: and there"], "after {what} was lost");
     }
+}
+
+#[test]
+fn a_snapshot_holds_the_state_that_was_not_yet_shown() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.store_answers = false;
+    cluster.say(ANN, "state 7");
+    cluster.next_call(0);
+    cluster.event(0, HostEvent::Written(GAME, Epoch(1), EntryNumber(3), Ok(WriteOutcome::Gap)));
+    let (snapshot, incarnation) = cluster.next_call(0).unwrap();
+    cluster.store.call(incarnation, &snapshot);
+    cluster.store_answers = true;
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster.take(BOB);
+    cluster.reattach(BOB, 1);
+    let seen = cluster.take(BOB);
+    assert!(matches!(seen.last(), Some(Seen::State(text)) if text.starts_with("state 7")), "{seen:?}");
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn an_unprotected_game_falls_silent_when_others_reach_the_store_again() {
     cluster.server(0).renews = false;
     let incarnation = cluster.server_incarnation(0);
     cluster.store.bury(incarnation);
+    cluster.pass(ms(1));
     cluster.take_over(1);
     let now = cluster.now;
     cluster.event(0, HostEvent::Lease(now + LEASE));
@@ -129,7 +130,7 @@ fn a_game_that_ends_while_the_store_is_away_ends_for_its_players_and_later_in_th
     cluster.store_is_away = false;
     cluster.pass(ms(10_000));
     assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Finished));
-    assert_eq!(cluster.server(0).host.has_journaled_games(), false);
+    assert!(!cluster.server(0).host.has_journaled_games());
 }
 
 #[test]

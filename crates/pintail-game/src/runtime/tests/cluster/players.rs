@@ -112,6 +112,27 @@ fn nobody_leaps_over_messages_before_the_game_has_promised_to_make_up_for_them()
 }
 
 #[test]
+fn who_falls_behind_while_waiting_to_be_attached_is_brought_up_to_date_first() {
+    let mut cluster = Cluster::playing("diary", 1);
+    cluster.detach(ANN);
+    for _ in 0..3 {
+        cluster.say(BOB, "large one");
+        cluster.ack(BOB);
+    }
+    cluster.take(ANN);
+    cluster.store_answers = false;
+    cluster.reattach(ANN, 0);
+    for _ in 0..2 {
+        cluster.say(BOB, "large one");
+    }
+    cluster.store_answers = true;
+    cluster.settle();
+    let seen = cluster.take(ANN);
+    assert!(matches!(seen[0], Seen::Attached { next, .. } if next > 7), "{seen:?}");
+    assert!(seen.contains(&message("everything")), "{seen:?}");
+}
+
+#[test]
 fn the_newest_of_two_connections_wins_whoever_comes_first_to_the_new_server() {
     for newest_first in [true, false] {
         let mut cluster = Cluster::playing("diary", 2);

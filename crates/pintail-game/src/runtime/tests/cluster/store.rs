@@ -67,13 +67,15 @@ impl Store {
         match command {
             Command::Load(id) => HostEvent::Loaded(*id, Ok(self.games.get(id).map(|kept| kept.saved.clone()))),
             Command::End { id, owner, outcome } => HostEvent::EndAnswered(*id, Ok(self.end(*id, *owner, outcome))),
-            Command::Write(write) => HostEvent::Written(write.game, write.last(), Ok(self.write(write))),
+            Command::Write(write) => {
+                HostEvent::Written(write.game, write.owner.epoch, write.last(), Ok(self.write(write)))
+            }
             Command::Restore { order, owner, snapshot } => {
                 HostEvent::Restored(order.id, *owner, Ok(self.restore(order, *owner, snapshot.as_ref())))
             }
             Command::Claim { limit, suspects } => HostEvent::Claimed(Ok(self.claim(asker, *limit, *suspects))),
             Command::HandOver { id, owner, snapshot, without_server } => {
-                HostEvent::HandedOver(*id, Ok(self.hand_over(*id, *owner, snapshot, *without_server)))
+                HostEvent::HandedOver(*id, owner.epoch, Ok(self.hand_over(*id, *owner, snapshot, *without_server)))
             }
             other => panic!("{other:?} is no call"),
         }

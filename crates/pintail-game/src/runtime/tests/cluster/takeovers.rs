@@ -266,6 +266,29 @@ fn a_game_that_the_store_cant_give_is_ended_too() {
 }
 
 #[test]
+fn a_claimed_game_that_could_not_be_loaded_is_loaded_later_or_forgotten() {
+    for is_ours in [true, false] {
+        let mut cluster = Cluster::playing("diary", 2);
+        cluster.crash(0);
+        cluster.store_answers = false;
+        cluster.take_over(1);
+        cluster.answer(1);
+        cluster.settle();
+        let (load, _) = cluster.next_call(1).unwrap();
+        cluster.event(1, failed(&load, StoreFailed::Away));
+        if !is_ours {
+            cluster.store.games.get_mut(&GAME).unwrap().saved.record.owner.incarnation = Incarnation(1);
+        }
+        cluster.store_answers = true;
+        cluster.scan(1);
+        assert_eq!(cluster.server(1).host.live_games(), usize::from(is_ours));
+        cluster.store_answers = false;
+        cluster.take_over(1);
+        assert_eq!(cluster.writes(1), ["Claim"], "and others can be claimed");
+    }
+}
+
+#[test]
 fn a_game_that_was_taken_over_proves_that_it_can_be_run() {
     let mut cluster = Cluster::playing("diary", 3);
     cluster.crash(0);
