@@ -24,7 +24,7 @@ impl GameHost {
         }
     }
 
-    pub(super) fn claimed(&mut self, answer: Answer<Claimed>, fx: &mut Effects) {
+    pub(super) fn claimed(&mut self, now: Now, answer: Answer<Claimed>, fx: &mut Effects) {
         let Ok(claimed) = answer else { return self.takeover.failed() };
         self.takeover.take(&claimed);
         if claimed.games.is_empty() {
@@ -36,18 +36,25 @@ impl GameHost {
             if game.attempts > 1 {
                 warn!(game = %game.id, "the last server that took this game over was lost soon after; it is tried once more");
             }
-            if let Some(running) = self.games.get_mut(&game.id).filter(|running| running.owner == game.owner) {
-                // It was found by other ways before the answer came, or the store has forgotten that the game was ours. The
-                // memory here is the best that there is, and what it has written may still be on its way.
-                running.is_missing();
-                self.turns.push(game.id);
-                self.takeover.restored(game.id);
-                continue;
+            let ours = self.games.get(&game.id).map(|running| running.owner.epoch);
+            if ours.is_some_and(|epoch| game.owner.epoch <= epoch) {
+                self.keep_claimed(now, game.id, fx);
+            } else {
+                // What was run here was run under an earlier claim, and others may have gone on with it since.
+                self.drop_game(game.id, "the game is being taken over", fx);
+                self.load_anew(game.id, fx);
             }
-            // What was run here was run under an earlier claim, and others may have gone on with it since.
-            self.drop_game(game.id, "the game is being taken over", fx);
-            self.load_anew(game.id, fx);
         }
         fx.push(Command::GamesHere(ids));
+    }
+
+    /// The game was found by other ways before the answer came, or the store has gone back to a time before it was claimed.
+    /// The memory here is the best that there is, and what it has written may still be on its way.
+    fn keep_claimed(&mut self, now: Now, id: GameId, fx: &mut Effects) {
+        self.takeover.restored(id);
+        if let Some(game) = self.touch(id) {
+            game.doubt_store(now);
+            game.refresh(fx);
+        }
     }
 }

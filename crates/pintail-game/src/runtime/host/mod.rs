@@ -147,7 +147,7 @@ impl GameHost {
                     self.written(now, id, number, &answer, fx);
                 }
             }
-            HostEvent::Claimed(answer) => self.claimed(answer, fx),
+            HostEvent::Claimed(answer) => self.claimed(now, answer, fx),
             HostEvent::HandedOver(id, epoch, answer) => {
                 if self.is_of_now(id, epoch) {
                     self.handed_over(now, id, &answer, fx);

@@ -1,5 +1,7 @@
 //! A game goes on elsewhere, and nobody can tell.
 
+use pintail_store::WriteOutcome;
+
 use super::*;
 
 /// Ann and Bob play; what they say next is not committed when the server is lost; another takes over.
@@ -170,6 +172,54 @@ fn a_game_that_the_host_has_lost_to_itself_is_loaded_anew() {
     cluster.say(ANN, "after");
     assert_eq!(cluster.take_messages(ANN), ["0: after"]);
     assert_eq!(cluster.store.owner(GAME).epoch, Epoch(2));
+}
+
+#[test]
+fn a_store_that_forgot_whose_a_game_is_gives_it_to_its_owner_who_has_more() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.crash(0);
+    let before = cluster.store.clone();
+    cluster.take_over(1);
+    cluster.reattach(ANN, 1);
+    cluster.reattach(BOB, 1);
+    cluster.say(ANN, "acknowledged");
+    assert!(cluster.client(ANN).outgoing.is_settled());
+    cluster.store = before;
+    cluster.take_over(1);
+    cluster.pass(ms(100));
+    assert!(cluster.client(ANN).is_open, "nobody notices anything");
+    assert_eq!(cluster.store.owner(GAME).epoch, Epoch(2));
+    cluster.crash(1);
+    let last = cluster.start();
+    cluster.take_over(last);
+    cluster.reattach(BOB, last);
+    cluster.reattach(ANN, last);
+    cluster.say(ANN, "and this");
+    let heard = cluster.take_messages(BOB);
+    assert_eq!(heard[heard.len() - 2..], ["0: acknowledged", "0: and this"]);
+}
+
+#[test]
+fn the_answer_to_what_a_former_owner_asked_is_none_to_the_new_one_of_the_same_server() {
+    let mut cluster = Cluster::playing("diary", 1);
+    cluster.store_answers = false;
+    cluster.say(ANN, "uncommitted");
+    let (write, incarnation) = cluster.next_call(0).unwrap();
+    cluster.store.bury(incarnation);
+    cluster.store.live.insert(incarnation, SLOT);
+    cluster.take_over(0);
+    cluster.answer(0);
+    cluster.settle();
+    cluster.answer(0);
+    cluster.settle();
+    cluster.reattach(ANN, 0);
+    let fenced = cluster.store.call(incarnation, &write);
+    assert_eq!(fenced, HostEvent::Written(GAME, Epoch(1), EntryNumber(3), Ok(WriteOutcome::Fenced)));
+    cluster.store_answers = true;
+    cluster.event(0, fenced);
+    assert_eq!(cluster.server(0).host.live_games(), 1);
+    assert!(cluster.client(ANN).is_open);
+    assert_eq!(cluster.take_messages(ANN).last().unwrap(), "0: uncommitted", "Ann has sent it again");
 }
 
 #[test]
