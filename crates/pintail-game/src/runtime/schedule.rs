@@ -30,16 +30,17 @@ pub(crate) struct Due {
 
 impl Schedule {
     pub(crate) fn new(pace: Pace, now: Now) -> Self {
-        Self::resume(pace, now, Duration::ZERO)
-    }
-
-    /// The schedule of a game whose own time is `time` now. What was missed before is not made up for.
-    pub(crate) fn resume(pace: Pace, now: Now, time: Duration) -> Self {
-        let mut schedule = Self { pace, started: now, offset: time, next: now };
+        let mut schedule = Self::resume(pace, now, Duration::ZERO);
         if let Pace::FixedSteps(per_second) = pace {
             schedule.next = now + period(per_second);
         }
         schedule
+    }
+
+    /// The schedule of a game whose own time is `time` now. Its players have waited, so a fixed step is due at once; the
+    /// others that were missed are not made up for.
+    pub(crate) const fn resume(pace: Pace, now: Now, time: Duration) -> Self {
+        Self { pace, started: now, offset: time, next: now }
     }
 
     /// Takes the steps that are due. `wake` is when an event-driven game wants to be woken, `has_events` whether
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(schedule.time_at(Step(9), at(9100)), Duration::from_millis(600));
         assert_eq!(schedule.next(Some(Duration::from_millis(700))), Some(at(9200)));
         assert_eq!(schedule.next(Some(Duration::from_millis(100))), Some(at(9000)), "what was missed comes at once");
-        assert_eq!(Schedule::resume(PACE, at(9000), time).next(None), Some(at(9050)));
+        assert_eq!(Schedule::resume(PACE, at(9000), time).next(None), Some(at(9000)), "players have waited");
     }
 
     #[test]
