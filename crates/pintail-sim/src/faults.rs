@@ -57,7 +57,7 @@ pub enum Fault {
     StoreBack,
 }
 
-/// How long the guard around a rollback is: within it, no owner dies and none dies lately.
+/// How far failures are apart that must not come together.
 pub const GUARD: Duration = Duration::from_secs(5);
 
 impl Env {
@@ -111,6 +111,10 @@ impl Env {
 
     /// Nobody can reach the store for a while.
     pub fn store_away_for_a_while(&mut self) {
+        let is_soon = self.now.since(self.store.back_since) < GUARD && self.store.back_since > Now::default();
+        if self.store.is_away || (is_soon && self.plan.scenario.is_single_failure()) {
+            return;
+        }
         let lasts = self.duration_of_fault();
         self.store.is_away = true;
         self.tally.outages += 1;

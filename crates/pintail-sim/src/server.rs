@@ -272,7 +272,8 @@ impl Server {
         let clock = move || now;
         let until = if env.chance(0.1) { now } else { now + ms(50) };
         self.host.advance(now, &Budget::new(&clock, until), &mut self.fx);
-        env.watch_protection(self.member.incarnation(), self.host.unprotected_games() > 0);
+        let is_safe = self.host.unprotected_games() == 0 && self.member.is_held(env.now);
+        env.watch_protection(self.member.incarnation(), self.host.unprotected_games() > 0, is_safe);
         self.check_lease_again(env, reading);
         self.carry_out(env, now);
         self.scan(env);

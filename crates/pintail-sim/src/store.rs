@@ -106,6 +106,8 @@ pub struct SimStore {
     subscriptions: BTreeMap<Process, (Option<Slot>, Subscription)>,
     /// Nobody reaches it.
     pub is_away: bool,
+    /// When it came back last.
+    pub back_since: Now,
     /// How often it lost what it had acknowledged.
     pub lineage: u64,
 }
@@ -136,6 +138,7 @@ impl SimStore {
             next: 0,
             subscriptions: BTreeMap::new(),
             is_away: false,
+            back_since: Now::default(),
             lineage: 0,
         }
     }

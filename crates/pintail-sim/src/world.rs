@@ -582,7 +582,10 @@ impl World {
     }
 
     fn store_back(&mut self) {
-        self.env.store.is_away = false;
+        if !std::mem::take(&mut self.env.store.is_away) {
+            return;
+        }
+        self.env.store.back_since = self.env.now;
         self.env.trace.note(self.env.now, None, &[57], || "the store is back".to_owned());
     }
 

@@ -45,9 +45,9 @@ impl Ending {
         self.report == Report::Done
     }
 
-    /// The store may have forgotten: it is told again.
+    /// The store may have forgotten, or can be told again: it is told now.
     pub(crate) fn doubt(&mut self, now: Now) {
-        if self.report == Report::Done {
+        if self.report != Report::UnderWay {
             self.report = Report::RetryAt(now);
         }
     }

@@ -94,6 +94,8 @@ pub struct Invariants {
     pub games: BTreeMap<GameId, Facts>,
     /// When a game ended last.
     pub last_end: Now,
+    /// When one got another owner.
+    pub last_move: Now,
     /// Servers with games that go on without protection, and since when.
     unprotected: BTreeMap<Incarnation, Now>,
     /// What was acknowledged after this time may be lost.
@@ -110,10 +112,20 @@ impl Invariants {
             violation: None,
             games: BTreeMap::new(),
             last_end: Now::default(),
+            last_move: Now::default(),
             unprotected: BTreeMap::new(),
             forgiven: None,
             is_lenient,
         }
+    }
+
+    /// Whether a game of this owner has ended and the store does not know.
+    fn has_untold_end(&self, owner: Incarnation) -> bool {
+        let is_untold = |facts: &Facts| {
+            let is_its = facts.commits.owner().is_some_and(|it| it.incarnation == owner);
+            is_its && facts.end_asked.is_some() && facts.ended.is_none()
+        };
+        self.games.values().any(is_untold)
     }
 
     /// A game was ordered.
@@ -196,12 +208,12 @@ impl Env {
         self.invariants.is_lenient
     }
 
-    /// A game server has games that go on without protection, or no longer.
-    pub fn watch_protection(&mut self, of: Incarnation, is_unprotected: bool) {
+    /// A game server has games that go on without protection, or it has none and holds its lease.
+    pub fn watch_protection(&mut self, of: Incarnation, is_unprotected: bool, is_safe: bool) {
         let now = self.now;
         if is_unprotected {
             self.invariants.unprotected.entry(of).or_insert(now);
-        } else {
+        } else if is_safe && !self.invariants.has_untold_end(of) {
             self.invariants.unprotected.remove(&of);
         }
     }
@@ -401,6 +413,9 @@ impl Env {
             is_news = facts.commits.owned(owner, now)?;
             Ok(())
         });
+        if is_news {
+            self.invariants.last_move = now;
+        }
         is_news
     }
 }

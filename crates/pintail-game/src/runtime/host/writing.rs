@@ -13,7 +13,8 @@ impl GameHost {
     /// The lease is held until then.
     pub(super) fn renew(&mut self, now: Now, until: Now) {
         if self.voice.renew(now, until) == Renewal::AfterLapse {
-            self.games.values_mut().for_each(|game| game.doubt_ownership());
+            self.games.values_mut().for_each(|game| game.doubt_ownership(now));
+            self.turns.push_all(self.games.keys().copied().collect());
             self.refresh.begin(now, self.journaled_games());
         }
     }

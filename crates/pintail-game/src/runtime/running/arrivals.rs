@@ -70,8 +70,10 @@ impl RunningGame {
             // Nobody knows any more what was sent. The last words come after whatever arrived.
             seat.outgoing.resume_after(received);
         }
+        // A store that went back to an earlier state may have misled this server: it will know better in a moment.
+        let may_heal = self.journal.is_some();
         let acknowledged = seat.outgoing.acknowledge(received);
-        acknowledged.map_err(|error| (GameDetachReason::StreamBroken, error.to_string(), false))
+        acknowledged.map_err(|error| (GameDetachReason::StreamBroken, error.to_string(), may_heal))
     }
 
     /// The player's newest connection takes the seat; an older one is told so.
@@ -165,7 +167,7 @@ impl RunningGame {
             let Some(parked) = seat.parked else { continue };
             match seat.outgoing.acknowledge(parked.received) {
                 Ok(()) => self.arrive(player),
-                Err(error) => self.expel(now, player, GameDetachReason::StreamBroken, &error.to_string(), false, fx),
+                Err(error) => self.expel(now, player, GameDetachReason::StreamBroken, &error.to_string(), true, fx),
             }
         }
     }

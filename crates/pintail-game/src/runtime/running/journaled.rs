@@ -215,7 +215,10 @@ impl RunningGame {
     }
 
     /// Other servers may have taken the game over meanwhile: nothing is shown before the store says that it is ours.
-    pub(crate) fn doubt_ownership(&mut self) {
+    pub(crate) fn doubt_ownership(&mut self, now: Now) {
+        if let Some(ending) = &mut self.ending {
+            ending.doubt(now);
+        }
         if let Some(journal) = &mut self.journal {
             journal.writer.doubt_ownership();
         }
