@@ -352,7 +352,7 @@ impl Server {
             _ => return,
         };
         if let Call::End(id, ..) = &call {
-            env.end_asked(*id);
+            env.end_asked(*id, self.member.incarnation(), self.member.is_held(env.now));
         }
         self.ask(env, call);
     }

@@ -23,6 +23,7 @@ pub mod steps;
 pub mod streams;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pintail_core::{EntryNumber, GameId, Incarnation, Seq, Step};
 use pintail_game::runtime::Now;
@@ -119,6 +120,15 @@ impl Invariants {
         }
     }
 
+    /// The games that go on and were this server's until another claimed them.
+    fn games_taken_from(&self, former: Incarnation) -> Vec<GameId> {
+        let is_taken = |facts: &Facts| {
+            let is_former = facts.commits.owner().is_some_and(|it| it.incarnation != former);
+            is_former && facts.ended.is_none() && facts.commits.epoch_of(former, Now(Duration::MAX)).is_some()
+        };
+        self.games.iter().filter(|(_, facts)| is_taken(facts)).map(|(id, _)| *id).collect()
+    }
+
     /// Whether a game of this owner has ended and the store does not know.
     fn has_untold_end(&self, owner: Incarnation) -> bool {
         let is_untold = |facts: &Facts| {
@@ -212,14 +222,20 @@ impl Env {
     pub fn watch_protection(&mut self, of: Incarnation, is_unprotected: bool, is_safe: bool) {
         let now = self.now;
         if is_unprotected {
-            self.invariants.unprotected.entry(of).or_insert(now);
+            if self.invariants.unprotected.contains_key(&of) {
+                return;
+            }
+            self.invariants.unprotected.insert(of, now);
+            for id in self.invariants.games_taken_from(of) {
+                self.split(id, now);
+            }
         } else if is_safe && !self.invariants.has_untold_end(of) {
             self.invariants.unprotected.remove(&of);
         }
     }
 
-    /// Another server has claimed a game that went on without protection, so something was wrong with its owner besides the
-    /// store's absence. What was acknowledged meanwhile may be lost, and nothing that was acknowledged before.
+    /// A game goes on without protection where it was, and another server has claimed it, so something was wrong with its
+    /// owner besides the store's absence. What was acknowledged meanwhile may be lost, and nothing that was acknowledged before.
     fn split(&mut self, id: GameId, since: Now) {
         self.trace.note(self.now, Some(id), &[60], || {
             format!("the game went on without protection since {since:?}, and is claimed")
@@ -284,9 +300,12 @@ impl Env {
         }
     }
 
-    /// An owner wants to end a game.
-    pub fn end_asked(&mut self, id: GameId) {
+    /// An owner wants to end a game. Without its lease, it may have gone on without protection until its end.
+    pub fn end_asked(&mut self, id: GameId, owner: Incarnation, is_held: bool) {
         let now = self.now;
+        if !is_held {
+            self.invariants.unprotected.entry(owner).or_insert(now);
+        }
         if let Some(facts) = self.invariants.games.get_mut(&id) {
             facts.end_asked.get_or_insert(now);
         }
