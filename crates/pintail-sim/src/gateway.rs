@@ -167,7 +167,7 @@ impl Gateway {
         let Answered { call, tag, reply, .. } = answered;
         match (call, reply) {
             (Call::Scan(_), Ok(Reply::Scanned(entries))) => self.scanned(env, entries),
-            (Call::Login(login), reply) => self.login_answered(env, ConnId(tag), &login, reply),
+            (Call::Login(login), reply) => self.login_answered(env, ConnId(tag), &login, &reply),
             (Call::Game(id), reply) => self.looked_up(env, ConnId(tag), id, reply),
             (Call::Accuse { slot, incarnation, .. }, Ok(Reply::Verdict(Verdict::Down))) => {
                 self.declare_down(env, slot, incarnation);
@@ -387,10 +387,10 @@ impl Gateway {
         self.close(env, conn);
     }
 
-    fn login_answered(&mut self, env: &mut Env, conn: ConnId, asked: &Login, reply: Result<Reply, StoreError>) {
+    fn login_answered(&mut self, env: &mut Env, conn: ConnId, asked: &Login, reply: &Result<Reply, StoreError>) {
         let Some(gateway) = self.member.slot else { return self.refuse_login(env, conn) };
         let generation = match reply {
-            Ok(Reply::Login(LoginOutcome::Accepted { generation, .. })) => generation,
+            Ok(Reply::Login(LoginOutcome::Accepted { generation, .. })) => *generation,
             Ok(Reply::Login(LoginOutcome::Unknown)) => return self.ask_login(env, conn, gateway, true),
             _ => return self.refuse_login(env, conn),
         };
