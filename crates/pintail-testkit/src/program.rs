@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a program that ends is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
-/// A program that runs. Dropping it ends it.
+/// A program that runs. Dropping it ends it; in a test that fails, it shows what it has said.
 #[derive(Debug)]
 pub struct Program {
     process: Child,
@@ -22,6 +22,8 @@ pub struct Program {
     lines: Receiver<String>,
     /// Everything that was said until now, for the message of a test that fails.
     transcript: Vec<String>,
+    /// What was started.
+    name: String,
 }
 
 /// A program to be started.
@@ -32,7 +34,8 @@ pub struct ProgramBuilder {
 }
 
 impl Program {
-    /// The program at this path, without any `PINTAIL_…` variable of the environment.
+    /// The program at this path, without any `PINTAIL_…` variable of the environment; `PINTAIL_TEST_LOG` is the filter
+    /// of its log.
     #[must_use]
     #[expect(clippy::new_ret_no_self, reason = "a program is built, then started, as a process is")]
     pub fn new(path: impl AsRef<OsStr>) -> ProgramBuilder {
@@ -41,6 +44,9 @@ impl Program {
             if name.to_string_lossy().starts_with("PINTAIL_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(filter) = std::env::var_os("PINTAIL_TEST_LOG") {
+            command.env("PINTAIL_LOG", filter);
         }
         ProgramBuilder { command, log: None }
     }
@@ -178,7 +184,8 @@ impl ProgramBuilder {
                 })
             });
         }
-        Program { stdin: process.stdin.take(), process, lines, transcript: Vec::new() }
+        let name = format!("{:?}", self.command);
+        Program { stdin: process.stdin.take(), process, lines, transcript: Vec::new(), name }
     }
 
     /// Runs it to its end.
@@ -197,6 +204,10 @@ impl Drop for Program {
         // It may have ended by itself; there is nobody to tell.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking() {
+            let said = self.transcript().join("\n  ");
+            println!("{} said:\n  {said}", self.name);
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //! in them.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use pintail::client::{CreateRoom, Event, RoomState};
-use pintail_testkit::{Fault, FaultProxy, Persistence, RedisServer};
+use pintail_testkit::{Fault, FaultProxy, Persistence, RedisServer, free_port};
 
 use crate::support::events::Watcher;
 use crate::support::{Player, Server, redis_cli, server, soon, start, until};
@@ -166,7 +167,8 @@ async fn draining_moves_the_games_at_once_and_loses_nothing() {
 #[tokio::test]
 async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
     let redis = redis();
-    let mut gateways = vec![start("gateway", &redis), start("gateway", &redis)];
+    let gateway = |port| Server::ready(server("gateway", &redis.url(), &format!("--listen 127.0.0.1:{port}")).start());
+    let mut gateways: VecDeque<_> = (0..2).map(|_| gateway(free_port(Ipv4Addr::LOCALHOST))).collect();
     let mut lobbies = vec![start("lobby", &redis), start("lobby", &redis)];
     let mut games = vec![game_server(&redis), game_server(&redis)];
     let mut players = Vec::new();
@@ -191,9 +193,8 @@ async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
         for player in &mut players {
             echoes(player, &format!("round {round}, gateway"), 10).await;
         }
-        gateways.remove(0).stop();
-        let listen = format!("--listen {address}");
-        gateways.push(Server::ready(server("gateway", &redis.url(), &listen).start()));
+        gateways.pop_front().unwrap().stop();
+        gateways.push_back(gateway(address.port()));
     }
     for player in &mut players {
         echoes(player, "at the end", 10).await;
@@ -226,6 +227,7 @@ async fn games_go_on_without_protection_while_redis_is_away_and_are_protected_ag
     redis.kill();
     // Held at first, then shown although it is kept nowhere.
     echoes(&mut player, "without Redis", 10).await;
+    until("the game to count as unprotected", async || metric(&owner, "unprotected_games") == "1").await;
     redis.restart();
     gateway.has_said(&["Redis is back"]).await;
     echoes(&mut player, "with Redis", 10).await;
