@@ -52,12 +52,13 @@ pub enum Event {
         /// Why.
         why: PauseReason,
     },
-    /// The game goes on where it was: every input that was sent has arrived or does now, and each message once.
+    /// The game goes on where it was: every input that was sent has arrived or does now, and each message once, unless it is
+    /// resynchronised.
     GameResumed {
         /// The game.
         game: GameId,
-        /// Whether messages were given up because the player was too far behind: what follows brings the player up to
-        /// date.
+        /// Whether messages were given up because the player was too far behind, or because several failures at once cost the
+        /// game more than it can bring back: what follows brings the player up to date.
         resynchronised: bool,
     },
     /// A reliable message of the game: exactly once, in order.

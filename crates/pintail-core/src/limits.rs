@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::Seq;
+
 /// The largest frame body a client may send or be sent, in bytes. Game inputs are tens of bytes and a room's
 /// settings a few hundred; this leaves room for a resynchronisation with a large state.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -51,6 +53,9 @@ pub const ROOM_PLAYERS_MAX: u32 = 256;
 /// How many messages a stream keeps that its other side has not acknowledged. Past it, a game resynchronises the
 /// player, and a client waits.
 pub const STREAM_UNACKED_MESSAGES_MAX: usize = 4096;
+
+/// No honest stream gets to this number: a message each nanosecond would take a century.
+pub const SEQ_MAX: Seq = Seq(u64::MAX / 4);
 
 /// How many bytes a stream keeps that its other side has not acknowledged.
 pub const STREAM_UNACKED_BYTES_MAX: usize = 256 * 1024;

@@ -103,6 +103,13 @@ impl<T: Copy> Outgoing<T> {
         self.unacked_bytes = 0;
     }
 
+    /// Goes on after a number that the other side has, though this sender has lost what it sent. What is kept is given up,
+    /// and a number is passed over, so that the other side sees that it misses something.
+    pub fn leap(&mut self, after: Seq) {
+        self.abandon();
+        self.sent = self.sent.max(after).next();
+    }
+
     /// Goes on after a number that an earlier life of this sender gave out, as a restarted client must. Only a stream on
     /// which nothing was sent can; on any other it changes nothing.
     pub fn resume_after(&mut self, sent: Seq) {
@@ -245,6 +252,19 @@ mod tests {
         outgoing.resume_after(Seq(90));
         assert_eq!(outgoing.sent(), Seq(58));
         assert_eq!(outgoing.acknowledge(Seq(58)), Ok(()));
+    }
+
+    #[test]
+    fn a_sender_that_lost_what_it_sent_leaps_over_what_the_other_side_has() {
+        for (has, first) in [(57, 59), (1, 5), (0, 5)] {
+            let mut outgoing = Outgoing::new();
+            for number in 1..=3 {
+                outgoing.push((), payload(number)).unwrap();
+            }
+            outgoing.leap(Seq(has));
+            assert_eq!((outgoing.first_unacked(), outgoing.unacked_bytes()), (Seq(first), 0));
+            assert!(outgoing.first_unacked() > Seq(has).next(), "the other side has to see a gap");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use pintail_core::limits::LEASE_TTL;
+
 /// The most bytes of one input or message of a game: it has to fit a client's frame.
 pub const PAYLOAD_BYTES_MAX: usize = pintail_wire::game::PAYLOAD_BYTES_MAX;
 
@@ -22,6 +24,10 @@ pub(crate) const FIRST_ATTACH_GRACE_MIN: Duration = Duration::from_secs(10);
 /// How often a player may attach between two steps. Each is an event for the game; beyond it, the client is told to
 /// try again later.
 pub(crate) const PENDING_ATTACHES_MAX: usize = 64;
+
+/// How long a game has to be this server's before it follows a client that knows more of it. A store that went back to an
+/// earlier state may have misled the server; an owner that still lives has said so by then, for its lease is shorter.
+pub(crate) const FOLLOW_AFTER: Duration = LEASE_TTL.saturating_add(Duration::from_secs(1));
 
 /// How long an ended game waits for players to fetch its last messages.
 pub(crate) const LINGER: Duration = Duration::from_secs(10);

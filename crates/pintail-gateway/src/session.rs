@@ -205,6 +205,7 @@ impl Session {
             round: wanted.round,
             received: wanted.received,
             step_seen: wanted.step_seen,
+            acknowledged: wanted.acknowledged,
         };
         // Before the server can answer.
         let before = self.heard_over.swap(attachment.link.serial, Ordering::Relaxed);

@@ -54,7 +54,7 @@ impl Player {
     }
 
     async fn attach(&mut self, game: GameId, step_seen: u64) {
-        let attach = GameAttach { room: game.room.0, round: game.round.0, received: 0, step_seen };
+        let attach = GameAttach { room: game.room.0, round: game.round.0, received: 0, step_seen, acknowledged: 0 };
         self.client.send(kind::GAME_ATTACH, &attach.encode_to_vec()).await;
     }
 
@@ -279,7 +279,7 @@ async fn only_the_newest_wish_of_a_session_counts_and_none_of_who_is_gone() {
     until("the second question", async || store.looked_up(game(8)) == 1).await;
     let (mut again, _) = RawClient::resume(gateway.tcp, &ann.welcome.resume_token).await;
     waiting(&gateway, 0).await;
-    let attach = GameAttach { room: 7, round: 1, received: 0, step_seen: 5 };
+    let attach = GameAttach { room: 7, round: 1, received: 0, step_seen: 5, acknowledged: 0 };
     again.send(kind::GAME_ATTACH, &attach.encode_to_vec()).await;
     waiting(&gateway, 1).await;
     store.lookups.send_replace(Lookups::Answered);

@@ -37,7 +37,7 @@ fn order(players: &[u64], lobby: pintail_core::Slot) -> GameOrder {
 }
 
 fn attach() -> Vec<u8> {
-    GameAttach { room: GAME.room.0, round: GAME.round.0, received: 0, step_seen: 0 }.encode_to_vec()
+    GameAttach { room: GAME.room.0, round: GAME.round.0, received: 0, step_seen: 0, acknowledged: 0 }.encode_to_vec()
 }
 
 #[tokio::test]

@@ -577,6 +577,7 @@ impl Gateway {
             round: wanted.round,
             received: wanted.received,
             step_seen: wanted.step_seen,
+            acknowledged: wanted.acknowledged,
         };
         let before = session.attached.replace((game, link.conn));
         session.lost = None;

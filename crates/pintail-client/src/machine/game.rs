@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use pintail_core::limits::{PENDING_INPUTS_MAX, STREAM_UNACKED_BYTES_MAX};
+use pintail_core::limits::{PENDING_INPUTS_MAX, SEQ_MAX, STREAM_UNACKED_BYTES_MAX};
 use pintail_core::{GameId, Seq, Step};
 use pintail_engine::backoff::Backoff;
 use pintail_engine::stream::{Arrival, Incoming, Outgoing, StreamError};
@@ -15,9 +15,6 @@ use rand::rngs::SmallRng;
 use super::Command;
 use crate::config::{ACK_AFTER_MESSAGES, ACK_DELAY, ATTACH_BACKOFF, ATTACH_STABLE_AFTER, ATTACH_TIMEOUT};
 use crate::{Event, InputCount, PauseReason};
-
-/// No honest stream gets here: a message each nanosecond would take a century.
-const SEQ_MAX: u64 = u64::MAX / 4;
 
 /// Whether a stream goes on after what just happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +125,7 @@ impl GameStream {
             round: self.game.round.0,
             received: self.incoming.tell().0,
             step_seen: self.step_seen.0,
+            acknowledged: self.inputs().acknowledged,
         };
         out.push(Command::Frame(kind::client::GAME_ATTACH, attach.encode_to_vec().into()));
     }
@@ -155,7 +153,7 @@ impl GameStream {
             return Verdict::Open;
         }
         let received = Seq(attached.received);
-        if attached.received.max(attached.next) > SEQ_MAX {
+        if attached.received.max(attached.next) > SEQ_MAX.0 {
             return self.close(GameDetachReason::StreamBroken, "the game's numbers can't be".to_owned(), out);
         }
         let is_first = !std::mem::replace(&mut self.opened, true);
@@ -186,6 +184,8 @@ impl GameStream {
         }
         if resynchronised {
             self.ack_at = Some(now + ACK_DELAY);
+            // The game may go on from an earlier state than the one that was shown.
+            (self.step_seen, self.state_step) = (Step(0), Step(0));
         }
         self.resend(out);
         Verdict::Open

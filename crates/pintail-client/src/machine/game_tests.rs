@@ -150,6 +150,24 @@ fn a_player_too_far_behind_leaps_and_is_told() {
 }
 
 #[test]
+fn a_game_may_go_on_from_an_earlier_state_and_says_so() {
+    let mut rig = Rig::playing();
+    rig.send("kept");
+    rig.frame(kind::client::GAME_STATE, state(1, 90));
+    rig.cut();
+    let attach = attach_of(&rig.log_in());
+    assert_eq!((attach.acknowledged, attach.step_seen), (1, 90));
+    assert!(matches!(events(&rig.attached(1, 2))[..], [Event::GameResumed { resynchronised: true, .. }]));
+    assert_eq!(
+        events(&rig.frame(kind::client::GAME_STATE, state(1, 40))).len(),
+        1,
+        "earlier, and the latest that there is"
+    );
+    rig.cut();
+    assert_eq!(attach_of(&rig.log_in()).step_seen, 40);
+}
+
+#[test]
 fn a_restarted_client_goes_on_with_the_numbers_of_its_earlier_life() {
     let mut rig = Rig::online();
     rig.call(start_game());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pintail_core::limits::{STREAM_UNACKED_BYTES_MAX, STREAM_UNACKED_MESSAGES_MAX};
+use pintail_core::limits::{SEQ_MAX, STREAM_UNACKED_BYTES_MAX, STREAM_UNACKED_MESSAGES_MAX};
 use pintail_core::{Generation, Seq, SessionId, Step};
 use pintail_engine::stream::{Arrival, Full, Incoming, Outgoing, StreamError};
 use pintail_net::LinkId;
@@ -43,6 +43,8 @@ pub(crate) struct Parked {
     pub(crate) link: LinkId,
     /// The last reliable message that the client has.
     pub(crate) received: Seq,
+    /// The last input that the client knows to be acknowledged.
+    pub(crate) acknowledged: Seq,
     /// The last step that a message showed it.
     pub(crate) step_seen: Step,
     pub(crate) since: Now,
@@ -82,6 +84,8 @@ pub(crate) struct Seat {
     pub(crate) pending_inputs: usize,
     /// How many attaches happened since the last step.
     pub(crate) pending_attaches: usize,
+    /// Whether the stream has leapt to where its client is: once is enough for an honest one.
+    has_leapt: bool,
     /// Whether the player is gone for good.
     pub(crate) gone: bool,
 }
@@ -105,6 +109,7 @@ impl Seat {
             away_until: Some(attach_until),
             pending_inputs: 0,
             pending_attaches: 0,
+            has_leapt: false,
             gone: false,
         }
     }
@@ -217,6 +222,23 @@ impl Seat {
     /// Whether messages that the client does not have, and won't get, stand between `received` and what is kept.
     pub(crate) fn is_behind(&self, received: Seq) -> bool {
         self.outgoing.first_unacked() > received.next()
+    }
+
+    /// Whether the client has what was never sent, or knows inputs to be acknowledged that never arrived.
+    pub(crate) fn is_overtaken(&self, received: Seq, acknowledged: Seq) -> bool {
+        received > self.outgoing.sent() || acknowledged > self.received()
+    }
+
+    /// Goes on where a client is that has overtaken its game. Whether that can be.
+    pub(crate) fn leap(&mut self, received: Seq, acknowledged: Seq) -> bool {
+        if self.has_leapt || received.max(acknowledged) > SEQ_MAX {
+            return false;
+        }
+        self.has_leapt = true;
+        self.outgoing.leap(received);
+        self.incoming.leap(acknowledged.next());
+        self.acknowledged = self.acknowledged.max(acknowledged);
+        true
     }
 
     /// The last input that arrived.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pintail_engine::load::{Condition, Load, LoadMonitor};
 use pintail_net::cpu::ThreadCpu;
+use tracing::{info, warn};
 
 use super::GameConfig;
 use crate::runtime::{GameHost, Now, Stats};
@@ -18,6 +19,8 @@ pub(super) struct Reporter {
     at: Now,
     /// Fixed steps since the last report: due, and given up.
     steps: (u64, u64),
+    /// How many games were without protection at the last report.
+    unprotected: u32,
 }
 
 impl Reporter {
@@ -30,6 +33,7 @@ impl Reporter {
             period: config.server.timing.heartbeat,
             at: Now::default(),
             steps: (0, 0),
+            unprotected: 0,
         }
     }
 
@@ -50,16 +54,29 @@ impl Reporter {
         }
         self.at = now + self.period;
         let (steps_due, steps_given_up) = std::mem::take(&mut self.steps);
+        let unprotected = count(host.unprotected_games());
+        self.tell_unprotected(unprotected);
         let load = Load {
             used: count(host.live_games()),
             capacity: self.capacity,
             steps_due,
             steps_given_up,
             commit_lag: host.commit_lag(now),
-            unprotected: count(host.unprotected_games()),
+            unprotected,
             cpu: self.cpu.share(),
         };
         Some(self.monitor.observe(now.0, &load))
+    }
+
+    /// One line when the first game is without protection, and one when none is any more.
+    fn tell_unprotected(&mut self, games: u32) {
+        match (std::mem::replace(&mut self.unprotected, games), games) {
+            (0, 1..) => {
+                warn!(games, "the store is away: games go on without protection, and are lost if this server is")
+            }
+            (1.., 0) => info!("all games are protected again"),
+            _ => {}
+        }
     }
 }
 

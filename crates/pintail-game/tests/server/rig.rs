@@ -163,7 +163,7 @@ impl Gateway {
 
     pub(crate) fn attach(&self, session: SessionId, generation: u64, id: GameId, received: u64) {
         let (room, round) = (id.room.0, id.round.0);
-        let attach = Attach { session: session.0, generation, room, round, received, step_seen: 0 };
+        let attach = Attach { session: session.0, generation, room, round, received, step_seen: 0, acknowledged: 0 };
         self.send(kind::link::ATTACH, &[&attach.encode_to_vec()]);
     }
 

@@ -238,6 +238,26 @@ async fn games_go_on_without_protection_while_redis_is_away_and_are_protected_ag
 }
 
 #[tokio::test]
+async fn what_happened_without_protection_is_lost_with_its_server_and_the_game_goes_on() {
+    let mut redis = redis();
+    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
+    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut player = Player::join("Ann", &[&gateway]).await;
+    play(&mut player).await;
+    echoes(&mut player, "before", 10).await;
+    let owner = take_owner(&redis, &mut servers);
+    redis.kill();
+    echoes(&mut player, "without Redis", 10).await;
+    owner.kill();
+    redis.restart();
+    player
+        .next("the game", |event| matches!(event, Event::GameResumed { resynchronised: true, .. }).then_some(()))
+        .await;
+    echoes(&mut player, "after", 10).await;
+    assert_eq!(inputs(&mut player).await, 21, "the ten in the middle are lost");
+}
+
+#[tokio::test]
 async fn an_emptied_redis_gets_the_games_back_from_their_servers() {
     let redis = redis();
     let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));

@@ -9,14 +9,18 @@ use pintail_net::LinkId;
 use pintail_wire::client::{GameAttached, GameDetachReason};
 use pintail_wire::kind;
 use pintail_wire::link::Attach;
+use tracing::warn;
 
 use super::{ATTACHED_ELSEWHERE, RunningGame};
 use crate::api::Player;
-use crate::limits::PENDING_ATTACHES_MAX;
+use crate::limits::{FOLLOW_AFTER, PENDING_ATTACHES_MAX};
 use crate::runtime::ending::last_words;
 use crate::runtime::seat::{Bound, Parked, Tag};
 use crate::runtime::{Delivery, Effects, Event, Now};
 use pintail_core::limits::PENDING_INPUTS_MAX;
+
+/// What a client is told that knows more of its game than the game itself.
+const OVERTAKEN: &str = "the game has lost what this client knows of it";
 
 /// Why an attach is refused: what the client is told.
 type Refused = (GameDetachReason, String, bool);
@@ -31,14 +35,19 @@ impl RunningGame {
             fx.deliver(link, Delivery::detached(session, &notice));
             return false;
         };
-        let received = Seq(attach.received);
-        if let Err((reason, message, retry)) = self.check(player, Generation(attach.generation), received) {
+        let mut parked = Parked {
+            link,
+            received: Seq(attach.received),
+            acknowledged: Seq(attach.acknowledged),
+            step_seen: Step(attach.step_seen),
+            since: now,
+            is_resynced: false,
+        };
+        if let Err((reason, message, retry)) = self.check(player, Generation(attach.generation), &mut parked) {
             let notice = self.detached(reason, &message, retry);
             fx.deliver(link, Delivery::detached(session, &notice));
             return false;
         }
-        let step_seen = Step(attach.step_seen);
-        let parked = Parked { link, received, step_seen, since: now, is_resynced: false };
         self.take_seat(player, Generation(attach.generation), parked, fx);
         if !self.is_settling() {
             self.arrive(player);
@@ -52,7 +61,7 @@ impl RunningGame {
         true
     }
 
-    fn check(&mut self, player: Player, generation: Generation, received: Seq) -> Result<(), Refused> {
+    fn check(&mut self, player: Player, generation: Generation, parked: &mut Parked) -> Result<(), Refused> {
         let is_settling = self.is_settling();
         let is_unreadable = self.is_unreadable;
         let seat = &mut self.seats[player.index()];
@@ -68,12 +77,32 @@ impl RunningGame {
         }
         if is_unreadable {
             // Nobody knows any more what was sent. The last words come after whatever arrived.
-            seat.outgoing.resume_after(received);
+            seat.outgoing.resume_after(parked.received);
+        } else if seat.is_overtaken(parked.received, parked.acknowledged) {
+            self.follow(player, parked)?;
         }
-        // A store that went back to an earlier state may have misled this server: it will know better in a moment.
-        let may_heal = self.journal.is_some();
-        let acknowledged = seat.outgoing.acknowledge(received);
-        acknowledged.map_err(|error| (GameDetachReason::StreamBroken, error.to_string(), may_heal))
+        let acknowledged = self.seats[player.index()].outgoing.acknowledge(parked.received);
+        acknowledged.map_err(|error| (GameDetachReason::StreamBroken, error.to_string(), false))
+    }
+
+    /// The client knows more of the game than the game itself: more was lost than was kept (no single fault does that). If
+    /// nobody turns up who knows better, the game goes on from what it has, and the player with it.
+    fn follow(&mut self, player: Player, parked: &mut Parked) -> Result<(), Refused> {
+        let refused = |retry| (GameDetachReason::StreamBroken, OVERTAKEN.to_owned(), retry);
+        let Some(journal) = &mut self.journal else { return Err(refused(false)) };
+        if parked.since < self.created + FOLLOW_AFTER {
+            return Err(refused(true));
+        }
+        if !self.seats[player.index()].leap(parked.received, parked.acknowledged) {
+            return Err(refused(false));
+        }
+        parked.step_seen = Step(0);
+        if self.ending.is_none() {
+            // The leap is in no entry.
+            journal.writer.mend();
+        }
+        warn!(game = %self.order.id, seat = player.index(), "the game lost more than was kept; it goes on from an earlier state");
+        Ok(())
     }
 
     /// The player's newest connection takes the seat; an older one is told so.
@@ -165,9 +194,10 @@ impl RunningGame {
         for player in Player::seats(self.seats.len()) {
             let seat = &mut self.seats[player.index()];
             let Some(parked) = seat.parked else { continue };
-            match seat.outgoing.acknowledge(parked.received) {
-                Ok(()) => self.arrive(player),
-                Err(error) => self.expel(now, player, GameDetachReason::StreamBroken, &error.to_string(), true, fx),
+            if seat.is_overtaken(parked.received, parked.acknowledged) {
+                self.expel(now, player, GameDetachReason::StreamBroken, OVERTAKEN, true, fx);
+            } else if seat.outgoing.acknowledge(parked.received).is_ok() {
+                self.arrive(player);
             }
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pintail_core::{EntryNumber, Step};
 use pintail_store::{HandOverOutcome, JournalWrite, RestoreOutcome, WithoutServer, WriteContent, WriteOutcome};
 use rand::Rng;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::outbound::Message;
 use super::{Moment, RunningGame};
@@ -59,7 +59,7 @@ impl RunningGame {
         journal.writer.give_up_protection(moment.now);
         journal.departure = None;
         fx.stats.went_unprotected += 1;
-        warn!(game = %self.order.id, "the store is away; the game goes on without protection");
+        debug!(game = %self.order.id, "the store is away; the game goes on without protection");
     }
 
     /// When the game stops waiting for a store that is away.

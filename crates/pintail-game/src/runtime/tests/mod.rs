@@ -204,6 +204,7 @@ impl World {
             round: client.game.round.0,
             received: client.incoming.received().0,
             step_seen: 0,
+            acknowledged: client.outgoing.first_unacked().0 - 1,
         };
         self.frame(client.link, kind::link::ATTACH, attach.encode_to_vec());
         let client = &self.clients[&session];

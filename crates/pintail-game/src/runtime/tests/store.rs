@@ -123,7 +123,8 @@ fn a_game_that_is_another_servers_now_is_dropped() {
 fn attaches_that_wait_are_bounded_and_end_with_their_connection() {
     let mut world = World::new();
     world.order(GAME, "probe", "");
-    let attach = |session| Attach { session, generation: 1, room: 7, round: 1, received: 0, step_seen: 0 };
+    let attach =
+        |session| Attach { session, generation: 1, room: 7, round: 1, received: 0, step_seen: 0, acknowledged: 0 };
     let park = |world: &mut World, link, session| {
         let body = attach(session).encode_to_vec().into();
         world.hold(HostEvent::Frame(link, Frame { kind: kind::link::ATTACH, body }));

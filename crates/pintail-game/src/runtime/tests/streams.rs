@@ -92,7 +92,8 @@ fn the_newest_connection_wins() {
     // The same session attaches through another gateway; the old connection is told, the game is not.
     let client = world.client(ANN);
     (client.link, client.generation) = (OTHER_LINK, Generation(2));
-    let attach = Attach { session: ANN.0, generation: 2, room: 7, round: 1, received: 3, step_seen: 0 };
+    let attach =
+        Attach { session: ANN.0, generation: 2, room: 7, round: 1, received: 3, step_seen: 0, acknowledged: 0 };
     world.hold(HostEvent::Frame(OTHER_LINK, Frame { kind: kind::link::ATTACH, body: attach.encode_to_vec().into() }));
     let told: Vec<_> = world.fx.commands.iter().filter(|command| is_detached(command, LINK)).collect();
     assert_eq!(told.len(), 1);
@@ -136,7 +137,7 @@ fn a_session_is_attached_to_one_game_at_a_time() {
 fn a_late_attach_of_an_older_connection_does_not_take_the_session_away() {
     let mut world = World::playing("probe");
     world.place(OTHER_GAME, "probe", "");
-    let late = Attach { session: ANN.0, generation: 1, room: 8, round: 1, received: 0, step_seen: 0 };
+    let late = Attach { session: ANN.0, generation: 1, room: 8, round: 1, received: 0, step_seen: 0, acknowledged: 0 };
     world.reconnect(ANN, OTHER_LINK);
     world.take(BOB);
     world.frame(LINK, kind::link::ATTACH, late.encode_to_vec());
@@ -151,7 +152,8 @@ fn an_attach_that_is_refused_changes_nothing_elsewhere() {
     world.place(OTHER_GAME, "probe", "");
     world.take(BOB);
     world.event(HostEvent::PlayerLeft(OTHER_GAME, ANN));
-    let refused = Attach { session: ANN.0, generation: 1, room: 8, round: 1, received: 0, step_seen: 0 };
+    let refused =
+        Attach { session: ANN.0, generation: 1, room: 8, round: 1, received: 0, step_seen: 0, acknowledged: 0 };
     world.frame(LINK, kind::link::ATTACH, refused.encode_to_vec());
     assert_eq!(world.take(ANN).last(), Some(&Seen::Detached(GameDetachReason::NotAPlayer, false)));
     assert!(world.take_messages(BOB).is_empty(), "Ann is still there");

@@ -26,6 +26,7 @@ impl Cluster {
             round: client.game.round.0,
             received: client.incoming.received().0,
             step_seen: client.step_seen.0,
+            acknowledged: client.outgoing.first_unacked().0 - 1,
         };
         client.is_open = false;
         let (link, body) = (client.link, attach.encode_to_vec().into());

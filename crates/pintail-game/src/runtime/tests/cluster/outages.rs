@@ -151,3 +151,73 @@ fn a_game_that_ended_before_the_lease_ran_out_asks_too_before_it_says_so() {
     cluster.reattach(ANN, 1);
     assert!(matches!(cluster.take(ANN).last(), Some(Seen::Ended(..))), "whose journal had the end");
 }
+
+/// A store that lost its last entries, and the server that had them is gone too.
+fn lose_more_than_is_kept(game_type: &str) -> Cluster {
+    let mut cluster = Cluster::playing(game_type, 2);
+    cluster.say(BOB, "kept");
+    cluster.pass(ms(1000));
+    let earlier = cluster.store.clone();
+    for text in ["lost", "lost too", "and that"] {
+        cluster.say(ANN, text);
+    }
+    cluster.pass(ms(1000));
+    for session in [ANN, BOB] {
+        cluster.take(session);
+    }
+    cluster.store = earlier;
+    cluster.crash(0);
+    cluster.take_over(1);
+    cluster
+}
+
+#[test]
+fn a_game_that_lost_more_than_was_kept_goes_on_from_there_with_its_players() {
+    for game_type in ["diary", "pulse"] {
+        let mut cluster = lose_more_than_is_kept(game_type);
+        for session in [ANN, BOB] {
+            cluster.reattach(session, 1);
+            cluster.pass(ms(1000));
+            let refused = [Seen::Detached(GameDetachReason::StreamBroken, true)];
+            assert_eq!(cluster.take(session), refused, "{game_type}: someone may turn up who knows better");
+        }
+        cluster.pass(ms(3000));
+        for session in [ANN, BOB] {
+            cluster.client(session).step_seen = Step(0);
+            cluster.reattach(session, 1);
+            cluster.pass(ms(200));
+            assert!(cluster.client(session).is_open, "{game_type}");
+        }
+        cluster.say(BOB, "again");
+        cluster.pass(ms(500));
+        let heard = cluster.take_messages(ANN);
+        assert!(heard.contains(&"everything".to_owned()) && heard.contains(&"1: again".to_owned()), "{heard:?}");
+        // What follows is as safe as ever.
+        cluster.crash(1);
+        let third = cluster.start();
+        cluster.take_over(third);
+        for session in [ANN, BOB] {
+            cluster.reattach(session, third);
+        }
+        cluster.say(BOB, "and again");
+        cluster.pass(ms(1000));
+        let heard = cluster.take_messages(ANN);
+        assert!(heard.contains(&"1: and again".to_owned()), "{game_type}: {heard:?}");
+    }
+}
+
+#[test]
+fn a_client_can_make_its_stream_leap_once_only() {
+    let mut cluster = lose_more_than_is_kept("diary");
+    cluster.pass(ms(5000));
+    cluster.reattach(ANN, 1);
+    assert!(cluster.client(ANN).is_open);
+    for (received, acknowledged) in [(900, 0), (0, 900), (u64::MAX, u64::MAX)] {
+        cluster.take(ANN);
+        let generation = cluster.client(ANN).generation.0 + 1;
+        let attach = Attach { session: ANN.0, generation, room: 7, round: 1, received, step_seen: 0, acknowledged };
+        let frame = Frame { kind: kind::link::ATTACH, body: attach.encode_to_vec().into() };
+        cluster.event(1, HostEvent::Frame(LINK, frame));
+        assert_eq!(cluster.take(ANN), [Seen::Detached(GameDetachReason::StreamBroken, false)]);
+    }
+}

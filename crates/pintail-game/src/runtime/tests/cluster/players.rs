@@ -140,7 +140,8 @@ fn the_newest_of_two_connections_wins_whoever_comes_first_to_the_new_server() {
         let attach = |generation, link, cluster: &mut Cluster| {
             let client = cluster.client(ANN);
             let received = client.incoming.received().0;
-            let attach = Attach { session: ANN.0, generation, room: 7, round: 1, received, step_seen: 3 };
+            let attach =
+                Attach { session: ANN.0, generation, room: 7, round: 1, received, step_seen: 3, acknowledged: 0 };
             let frame = Frame { kind: kind::link::ATTACH, body: attach.encode_to_vec().into() };
             cluster.event(1, HostEvent::Frame(link, frame));
         };
