@@ -72,7 +72,7 @@ impl Reporter {
     fn tell_unprotected(&mut self, games: u32) {
         match (std::mem::replace(&mut self.unprotected, games), games) {
             (0, 1..) => {
-                warn!(games, "the store is away: games go on without protection, and are lost if this server is")
+                warn!(games, "the store is away: games go on without protection, and are lost if this server is");
             }
             (1.., 0) => info!("all games are protected again"),
             _ => {}

@@ -51,11 +51,11 @@ impl Acknowledged {
                 ));
             }
         }
-        self.without_gaps(history)
+        self.without_gaps(history, forgiven)
     }
 
-    /// The inputs of one start of a client are applied without gaps.
-    fn without_gaps(&self, history: &[Entry]) -> Result<(), String> {
+    /// The inputs of one start of a client are applied without gaps, but for those that may be missing.
+    fn without_gaps(&self, history: &[Entry], forgiven: Option<Now>) -> Result<(), String> {
         let mut last: BTreeMap<(u16, u64), u64> = BTreeMap::new();
         for entry in history.iter().filter(|entry| entry.what >= CONTENT_MIN) {
             let life = (entry.what - CONTENT_MIN) >> 32;
@@ -68,7 +68,14 @@ impl Acknowledged {
                 },
                 |before| Some(before + 1),
             );
-            if expected.is_some_and(|expected| expected != entry.what) {
+            let may_be_missing = |what: u64| {
+                let lost = |(player, content, at): &(Player, u64, Now)| {
+                    player.seat == entry.seat && *content == what && forgiven.is_some_and(|from| *at > from)
+                };
+                self.acknowledged.iter().any(lost)
+            };
+            let follows = |expected: u64| expected <= entry.what && (expected..entry.what).all(may_be_missing);
+            if expected.is_some_and(|expected| !follows(expected)) {
                 return Err(format!("{:x} of seat {} follows where {expected:x?} should", entry.what, entry.seat));
             }
             last.insert((entry.seat, life), entry.what);

@@ -51,6 +51,11 @@ impl Liveness {
         self.step = self.step.max(step);
     }
 
+    /// The game goes on from an earlier state: its steps may be lower than those shown before.
+    pub fn went_back(&mut self) {
+        (self.step, self.before) = (Step(0), Step(0));
+    }
+
     /// How a seat stands.
     #[must_use]
     pub fn standing(&self, seat: u16) -> Standing {

@@ -313,7 +313,11 @@ impl Env {
 
     /// A client's stream is open.
     pub fn attached(&mut self, id: GameId, player: Player, resynchronised: bool) {
+        let may_go_back = self.forgiven().is_some();
         if let Some(facts) = self.invariants.games.get_mut(&id) {
+            if resynchronised && may_go_back {
+                facts.liveness.went_back();
+            }
             facts.streams.attached(player, resynchronised);
             facts.liveness.stands(player, Standing::Attached);
         }
