@@ -151,8 +151,9 @@ impl GameHost {
         self.add(now, game);
     }
 
-    /// Restores a game that has come from the store.
-    pub(super) fn restore(&mut self, now: Now, id: GameId, fx: &mut Effects) {
+    /// Restores a game that has come from the store. Returns it if nobody has said yet that it is here.
+    pub(super) fn restore(&mut self, now: Now, id: GameId, fx: &mut Effects) -> Option<GameId> {
+        let mut untold = None;
         let saved = self.loads.get_mut(&id).and_then(|load| load.saved.take());
         if let Some(saved) = saved.filter(|_| !self.games.contains_key(&id)) {
             let attempts = saved.attempts;
@@ -161,12 +162,13 @@ impl GameHost {
             if self.takeover.restored(id) {
                 fx.stats.takeovers += 1;
             } else {
-                // It was handed over to this server, or is a former claim's: nobody has said yet where it is.
-                fx.push(Command::GamesHere(vec![id]));
+                // It was handed over to this server, or is a former claim's.
+                untold = Some(id);
                 self.takeover.suspect(id, attempts);
             }
         }
         self.open(now, id, fx);
+        untold
     }
 
     /// The game is here: what waited for it happens.

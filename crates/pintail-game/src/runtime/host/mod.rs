@@ -40,7 +40,7 @@ pub use policy::JournalPolicy;
 use turns::Turns;
 
 use super::current::CurrentGame;
-use super::effects::{Delivery, Effects};
+use super::effects::{Command, Delivery, Effects};
 use super::journaling::Stance;
 use super::journaling::moves::Moves;
 use super::journaling::refresh::Refresh;
@@ -183,11 +183,15 @@ impl GameHost {
                 break;
             }
         }
+        let mut arrived = Vec::new();
         while let Some(id) = self.restores.pop_front() {
-            self.restore(now, id, fx);
+            arrived.extend(self.restore(now, id, fx));
             if budget.is_spent() {
                 break;
             }
+        }
+        if !arrived.is_empty() {
+            fx.push(Command::GamesHere(arrived));
         }
         if self.takeover.wants_more() {
             self.claim(now, fx);
