@@ -63,6 +63,10 @@ pub(crate) const HELD_MESSAGES_MAX: usize = pintail_core::limits::STREAM_UNACKED
 /// How many bytes of reliable messages of a game may be held, for the same reason.
 pub(crate) const HELD_RELIABLE_BYTES_MAX: usize = pintail_core::limits::STREAM_UNACKED_BYTES_MAX / 2;
 
+/// How many bytes the snapshot of a game may have. Games share their way to the store, and a larger one would keep the others
+/// waiting.
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// How many games are written anew at once after the store may have lost something, or the server was cut off from it.
 pub(crate) const REFRESH_BATCH: usize = 32;
 

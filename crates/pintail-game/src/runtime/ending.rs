@@ -52,6 +52,11 @@ impl Ending {
         }
     }
 
+    /// The store is to be told at once, whatever it was told before.
+    pub(crate) fn tell(&mut self, now: Now) {
+        self.report = Report::RetryAt(now);
+    }
+
     /// The store could not be told.
     pub(crate) fn failed(&mut self, now: Now, rng: &mut impl Rng) {
         if self.report == Report::UnderWay {

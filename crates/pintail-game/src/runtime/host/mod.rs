@@ -41,11 +41,11 @@ use turns::Turns;
 
 use super::current::CurrentGame;
 use super::effects::{Command, Delivery, Effects};
-use super::journaling::Stance;
 use super::journaling::moves::Moves;
 use super::journaling::refresh::Refresh;
 use super::journaling::takeover::Takeover;
 use super::journaling::voice::Voice;
+use super::journaling::{Reaction, Stance};
 use super::running::{Moment, RunningGame};
 use super::{Budget, Now};
 use crate::self_check::Findings;
@@ -133,8 +133,11 @@ impl GameHost {
             HostEvent::EndAnswered(id, answer) => {
                 let rng = &mut self.rng;
                 if let Some(game) = self.games.get_mut(&id) {
-                    game.end_answered(now, answer.ok(), rng);
+                    let reaction = game.end_answered(now, answer.ok(), rng);
                     self.turns.push(id);
+                    if reaction == Reaction::Drop {
+                        self.fence(id, fx);
+                    }
                 }
             }
             HostEvent::Restored(id, owner, answer) => {

@@ -19,7 +19,7 @@ use crate::runtime::host::{Answer, JournalPolicy, StoreFailed};
 use pending::PendingEntries;
 pub(crate) use pending::Purpose;
 use since::Since;
-use state::{Asks, Call, Protection, Wanted};
+use state::{Asks, Call, Claim, Protection, Wanted};
 pub(crate) use state::{Outgo, Reaction};
 
 /// How long to wait before a write is repeated. Short: until then the game's players see nothing.
@@ -51,6 +51,8 @@ pub(crate) struct Writer {
     is_doubtful: bool,
     protection: Protection,
     since: Since,
+    /// Whether the game is over, so that there is nothing to take a snapshot of.
+    is_over: bool,
     backoff: Backoff,
 }
 
@@ -71,6 +73,7 @@ impl Writer {
             is_doubtful: false,
             protection: Protection::On,
             since: Since::new(step),
+            is_over: false,
             backoff: Backoff::new(RETRY),
         }
     }
@@ -88,7 +91,7 @@ impl Writer {
         purpose: Purpose,
         encode: impl FnOnce(EntryNumber, Step) -> Bytes,
     ) -> Option<usize> {
-        if matches!(self.protection, Protection::Off(_) | Protection::Never) {
+        if matches!(self.protection, Protection::Off(_) | Protection::LastWords(_) | Protection::Never) {
             return None;
         }
         self.last = self.last.next();
@@ -113,8 +116,57 @@ impl Writer {
     /// The store may lack something: the game is written anew.
     pub(crate) fn mend(&mut self) {
         match &mut self.protection {
+            _ if self.is_over => {}
             Protection::Off(retry_at) => *retry_at = Now::default(),
             _ => self.wanted = self.wanted.max(Wanted::Mending),
+        }
+    }
+
+    /// The game is over: from now on nothing but entries can be written.
+    pub(crate) fn close(&mut self) {
+        self.is_over = true;
+        let wanted = std::mem::replace(&mut self.wanted, Wanted::Nothing);
+        match self.protection {
+            Protection::Off(_) | Protection::Returning => self.protection = Protection::Never,
+            Protection::InDoubt if wanted > Wanted::Tidying => self.speak_last(Claim::Doubtful),
+            Protection::On | Protection::CatchingUp(_) if wanted > Wanted::Tidying => self.speak_last(Claim::Sure),
+            _ => {}
+        }
+    }
+
+    /// The store lacks something of a game that is over.
+    fn speak_last(&mut self, claim: Claim) {
+        self.protection = Protection::LastWords(claim);
+        self.pending.clear();
+        (self.call, self.lagging_since) = (None, None);
+    }
+
+    /// Whether the store was told of the end by itself: a write that comes after that finds a game that is over.
+    const fn has_said_its_last(&self) -> bool {
+        self.is_over && matches!(self.protection, Protection::LastWords(_) | Protection::Never)
+    }
+
+    /// Whether the end has to be kept before it is shown.
+    pub(crate) const fn has_last_words(&self) -> bool {
+        matches!(self.protection, Protection::LastWords(_))
+    }
+
+    /// The store was told of the end. Whether it took it.
+    pub(crate) fn end_answered(&mut self, is_ours: bool) -> Reaction {
+        match self.protection {
+            Protection::LastWords(Claim::Doubtful) if !is_ours => return Reaction::Drop,
+            Protection::LastWords(_) => self.protection = Protection::Never,
+            _ => {}
+        }
+        Reaction::GoOn
+    }
+
+    /// The store has something else than it should: it is mended by a snapshot.
+    fn lost(&mut self, wanted: Wanted) {
+        if self.is_over {
+            self.speak_last(Claim::Sure);
+        } else {
+            self.wanted = self.wanted.max(wanted);
         }
     }
 
@@ -133,13 +185,21 @@ impl Writer {
 
     /// The store knows nothing of the game.
     pub(crate) fn restore(&mut self) {
-        self.wanted = Wanted::Restoring;
+        self.lost(Wanted::Restoring);
     }
 
     /// The game may be another's: nothing is shown until a write that is asked from now on is committed.
     pub(crate) fn doubt_ownership(&mut self) {
-        if self.protection == Protection::On {
-            self.protection = Protection::InDoubt;
+        match self.protection {
+            Protection::On => self.protection = Protection::InDoubt,
+            Protection::Off(_) | Protection::Returning | Protection::CatchingUp(_) => {
+                // The store lacks what was shown without it, so nothing but a snapshot will do.
+                self.protection = Protection::InDoubt;
+                self.mend();
+            }
+            Protection::LastWords(_) => self.speak_last(Claim::Doubtful),
+            Protection::Never if self.is_over => self.speak_last(Claim::Doubtful),
+            Protection::InDoubt | Protection::Never => {}
         }
         if let Some(call) = &mut self.call {
             call.is_old = true;
@@ -148,7 +208,7 @@ impl Writer {
 
     /// The game goes on without protection: what is written is no longer waited for.
     pub(crate) fn give_up_protection(&mut self, now: Now) {
-        self.protection = Protection::Off(now);
+        self.protection = if self.is_over { Protection::Never } else { Protection::Off(now) };
         self.pending.clear();
         self.wanted = Wanted::Nothing;
         self.lagging_since = None;
@@ -169,13 +229,14 @@ impl Writer {
         if self.call.as_ref().is_some_and(|call| call.is_under_way) || self.not_before.is_some_and(|at| now < at) {
             return None;
         }
-        self.not_before = None;
-        if let Protection::Off(retry_at) = self.protection
-            && retry_at <= now
-            && stance == Stance::Speaks
-        {
+        if let Protection::Off(retry_at) = self.protection {
+            if now < retry_at || stance != Stance::Speaks {
+                return None;
+            }
             (self.protection, self.wanted) = (Protection::Returning, Wanted::Mending);
+            self.call = None;
         }
+        self.not_before = None;
         let asks = match self.call.take().map(|call| call.asks) {
             Some(asks @ (Asks::Snapshot(..) | Asks::Restore(_))) => asks,
             _ => self.choose(step, take)?,
@@ -187,7 +248,7 @@ impl Writer {
     }
 
     fn choose(&mut self, step: Step, take: impl FnOnce(EntryNumber, Step) -> Option<Bytes>) -> Option<Asks> {
-        if self.since.is_long(&self.policy, step) {
+        if self.since.is_long(&self.policy, step) && !self.is_over {
             self.tidy();
         }
         let wanted = std::mem::replace(&mut self.wanted, Wanted::Nothing);
@@ -199,6 +260,7 @@ impl Writer {
                 None => {
                     self.protection = Protection::Never;
                     self.pending.clear();
+                    self.lagging_since = None;
                 }
             }
         }
@@ -237,7 +299,7 @@ impl Writer {
         answer: &Answer<WriteOutcome>,
         rng: &mut impl Rng,
     ) -> Reaction {
-        if *answer == Ok(WriteOutcome::Fenced) {
+        if *answer == Ok(WriteOutcome::Fenced) && !self.has_said_its_last() {
             return Reaction::Drop;
         }
         let Some(call) = self.call.take_if(|call| call.is_under_way && !matches!(call.asks, Asks::Restore(_))) else {
@@ -257,12 +319,12 @@ impl Writer {
         }
         match answer {
             Ok(WriteOutcome::Committed) => return self.committed(number, None, &call),
-            Ok(WriteOutcome::Unknown) => self.wanted = Wanted::Restoring,
+            Ok(WriteOutcome::Unknown) => self.lost(Wanted::Restoring),
             Err(StoreFailed::Away) => {
                 self.call = Some(Call { is_under_way: false, ..call });
                 self.not_before = Some(now + self.backoff.fail(rng));
             }
-            Ok(WriteOutcome::Gap | WriteOutcome::Fenced) | Err(StoreFailed::Damaged(_)) => self.mend(),
+            Ok(WriteOutcome::Gap | WriteOutcome::Fenced) | Err(StoreFailed::Damaged(_)) => self.lost(Wanted::Mending),
         }
         Reaction::GoOn
     }
@@ -283,7 +345,7 @@ impl Writer {
         if self.protection == Protection::Returning && answer.is_err() {
             self.stay_unprotected(now);
         } else if *answer == Ok(WriteOutcome::Unknown) {
-            self.wanted = Wanted::Restoring;
+            self.lost(Wanted::Restoring);
         } else {
             self.call = Some(Call { is_under_way: false, ..call });
         }
@@ -297,7 +359,9 @@ impl Writer {
         self.lagging_since = None;
         self.backoff.succeed();
         match self.protection {
+            Protection::Returning if !self.pending.is_empty() => self.protection = Protection::CatchingUp(self.last),
             Protection::Returning => self.protection = Protection::On,
+            Protection::CatchingUp(shown) if shown <= number => self.protection = Protection::On,
             Protection::InDoubt if !call.is_old => self.protection = Protection::On,
             _ => {}
         }
@@ -324,7 +388,7 @@ impl Writer {
     pub(crate) fn shown(&self, stance: Stance) -> Step {
         let everything = Step(u64::MAX);
         match (self.protection, stance) {
-            (Protection::On, Stance::Speaks) => {
+            (Protection::On | Protection::CatchingUp(_), Stance::Speaks) => {
                 let before = self.pending.first_record().map_or(everything, |step| Step(step.0.saturating_sub(1)));
                 self.committed_horizon.min(before)
             }
@@ -335,9 +399,19 @@ impl Writer {
         }
     }
 
-    /// Whether players are shown only what the store has.
+    /// Whether players are shown only what the store has, or will have before they are shown more.
     pub(crate) const fn is_protected(&self) -> bool {
-        matches!(self.protection, Protection::On | Protection::InDoubt)
+        !self.is_unprotected() && !matches!(self.protection, Protection::Never)
+    }
+
+    /// Whether players have been shown what the store can't be told yet.
+    pub(crate) const fn is_unprotected(&self) -> bool {
+        matches!(self.protection, Protection::Off(_) | Protection::Returning | Protection::CatchingUp(_))
+    }
+
+    /// Whether something is held until the store has it.
+    pub(crate) const fn holds(&self) -> bool {
+        !matches!(self.protection, Protection::Off(_) | Protection::Returning | Protection::Never)
     }
 
     /// Whether the game may be another's.

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use pintail_core::{EntryNumber, Step};
 use pintail_store::{HandOverOutcome, JournalWrite, RestoreOutcome, WithoutServer, WriteContent, WriteOutcome};
 use rand::Rng;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::outbound::Message;
 use super::{Moment, RunningGame};
 use crate::api::Player;
 use crate::journal::{BUILD, SavedState, Snapshot};
-use crate::limits::HAND_OVER_REPEAT;
+use crate::limits::{HAND_OVER_REPEAT, SNAPSHOT_BYTES_MAX};
 use crate::runtime::contain::contain;
 use crate::runtime::host::{Answer, StoreFailed};
 use crate::runtime::journaling::departure::Request;
@@ -40,9 +40,9 @@ impl RunningGame {
             return;
         }
         self.go_unprotected(moment, fx);
-        self.speak(moment, fx);
         self.prove(moment.now);
         self.ask_store(moment, fx);
+        self.speak(moment, fx);
         self.depart(moment, fx);
         let due = self.journal_due(moment);
         if let Some(journal) = &mut self.journal {
@@ -66,7 +66,7 @@ impl RunningGame {
     fn unprotected_at(&self, moment: Moment) -> Option<Now> {
         let journal = self.journal.as_ref()?;
         let asks_to_leave = matches!(journal.departure, Some(Departure::Asked(_) | Departure::AskAgain(..)));
-        if moment.stance != Stance::StoreAway || !journal.writer.is_protected() || asks_to_leave {
+        if moment.stance != Stance::StoreAway || !journal.writer.holds() || asks_to_leave {
             return None;
         }
         let parked = self.seats.iter().filter_map(|seat| seat.parked.map(|parked| parked.since));
@@ -147,7 +147,13 @@ impl RunningGame {
         self.seats.iter_mut().for_each(|seat| seat.snapshot_taken());
         let (game_type, progress) = (self.order.game_type.clone(), self.turn.progress.clone());
         let build = BUILD.to_owned();
-        Some(Snapshot { game_type, build, number, horizon, progress, seats, state }.encode())
+        let bytes = Snapshot { game_type, build, number, horizon, progress, seats, state }.encode();
+        if bytes.len() > SNAPSHOT_BYTES_MAX {
+            let (bytes, most) = (bytes.len(), SNAPSHOT_BYTES_MAX);
+            error!(game = %id, bytes, most, "the game is too large to be written; it is lost if its server is");
+            return None;
+        }
+        Some(bytes)
     }
 
     /// Goes on with a departure.
@@ -156,8 +162,11 @@ impl RunningGame {
         if self.ending.is_some() {
             journal.departure = None;
         }
+        // It would stand still for as long as it has to wait.
+        let may_close = moment.stance == Stance::Speaks && journal.writer.is_protected();
+        journal.departure.take_if(|departure| matches!(departure, Departure::Closing(_)) && !may_close);
         let request = match &mut journal.departure {
-            Some(Departure::Closing(without_server)) if journal.writer.is_idle() && moment.stance == Stance::Speaks => {
+            Some(Departure::Closing(without_server)) if journal.writer.is_idle() => {
                 let without_server = *without_server;
                 let step = self.turn.progress.step;
                 let taken = journal.writer.take_snapshot(step, |number, horizon| self.snapshot(number, horizon));
@@ -194,13 +203,33 @@ impl RunningGame {
         rng: &mut impl Rng,
     ) -> Reaction {
         if let Ok(WriteOutcome::Gap | WriteOutcome::Unknown) = answer {
-            warn!(game = %self.order.id, ?answer, "the store has lost what it had of the game; it is written anew");
+            // Of a store that lost much, this server says so once.
+            debug!(game = %self.order.id, ?answer, "the store has lost what it had of the game; it is written anew");
         }
         if let Err(StoreFailed::Damaged(problem)) = answer {
             error!(game = %self.order.id, problem, "what the store has of the game is damaged; it is written anew");
         }
-        let journal = self.journal.as_mut();
-        journal.map_or(Reaction::GoOn, |journal| journal.writer.answered(now, number, answer, rng))
+        let Some(journal) = &mut self.journal else { return Reaction::GoOn };
+        let reaction = journal.writer.answered(now, number, answer, rng);
+        self.tell_last_words(now);
+        reaction
+    }
+
+    /// Tells the store of the end, if that has to be before the players hear of it.
+    fn tell_last_words(&mut self, now: Now) {
+        if let (Some(journal), Some(ending)) = (&self.journal, &mut self.ending)
+            && journal.writer.has_last_words()
+        {
+            ending.tell(now);
+        }
+    }
+
+    /// The game is over: its journal takes nothing but entries.
+    pub(super) fn close_journal(&mut self, now: Now) {
+        if let Some(journal) = &mut self.journal {
+            journal.writer.close();
+        }
+        self.tell_last_words(now);
     }
 
     /// Whether the game was put back into a store that had lost it.
@@ -222,6 +251,7 @@ impl RunningGame {
         if let Some(journal) = &mut self.journal {
             journal.writer.doubt_ownership();
         }
+        self.tell_last_words(now);
     }
 
     /// The store may have lost what it had of the game, its end included.
@@ -329,6 +359,6 @@ impl RunningGame {
 
     /// Whether the game goes on although the store does not have what its players are shown.
     pub(crate) fn is_unprotected(&self) -> bool {
-        self.is_live() && self.journal.as_ref().is_some_and(|journal| !journal.writer.is_protected())
+        self.is_live() && self.journal.as_ref().is_some_and(|journal| journal.writer.is_unprotected())
     }
 }

@@ -36,7 +36,7 @@ use super::effects::{Command, Delivery, Effects};
 use super::ending::{Ending, cut_short};
 use super::gate::Gate;
 use super::host::JournalPolicy;
-use super::journaling::{Journal, Reach, Stance, Writer};
+use super::journaling::{Journal, Reach, Reaction, Stance, Writer};
 use super::schedule::Schedule;
 use super::seat::Seat;
 use super::{Budget, Event, Now, Turn};
@@ -248,17 +248,17 @@ impl RunningGame {
     }
 
     /// The store knows how the game ended, or could not be told.
-    pub(crate) fn end_answered(&mut self, now: Now, answer: Option<bool>, rng: &mut impl Rng) {
-        let Some(ending) = &mut self.ending else { return };
-        match answer {
-            Some(ours) => {
-                if !ours {
-                    warn!(game = %self.order.id, "the store does not know this game as ours, so its end was not kept");
-                }
-                ending.reported();
-            }
-            None => ending.failed(now, rng),
+    pub(crate) fn end_answered(&mut self, now: Now, answer: Option<bool>, rng: &mut impl Rng) -> Reaction {
+        let Some(ending) = &mut self.ending else { return Reaction::GoOn };
+        let Some(is_ours) = answer else {
+            ending.failed(now, rng);
+            return Reaction::GoOn;
+        };
+        if !is_ours {
+            warn!(game = %self.order.id, "the store does not know this game as ours, so its end was not kept");
         }
+        ending.reported();
+        self.journal.as_mut().map_or(Reaction::GoOn, |journal| journal.writer.end_answered(is_ours))
     }
 
     /// Whether the game can be forgotten.

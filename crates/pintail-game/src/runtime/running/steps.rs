@@ -197,5 +197,6 @@ impl RunningGame {
         self.pending.clear();
         self.pending_bytes = 0;
         self.ending = Some(Ending::new(outcome, now));
+        self.close_journal(now);
     }
 }

@@ -47,10 +47,24 @@ pub(super) enum Protection {
     InDoubt,
     /// It can't be reached, and nothing is written. From this time on it is tried again. → `Returning`
     Off(Now),
-    /// The snapshot that brings protection back is under way. → `On`
+    /// The snapshot that brings protection back is under way. → `CatchingUp`
     Returning,
+    /// The snapshot is there. Entries up to this one were shown before they were. → `On`
+    CatchingUp(EntryNumber),
+    /// The game is over and can't be written any more, and what the store has of it does not lead to its end. So the end itself
+    /// has to be kept before it is shown. → `Never`
+    LastWords(Claim),
     /// The game's value can't be written. The game goes on without protection.
     Never,
+}
+
+/// Whether a game that is over is known to be this server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// No other has it: the store said so.
+    Sure,
+    /// Another may have taken it over.
+    Doubtful,
 }
 
 /// Something to ask the store.

@@ -183,7 +183,104 @@ fn without_protection_everything_is_shown_and_nothing_written() {
     assert_eq!(rig.next(), "snapshot 2", "a number that was never given out");
     assert_eq!(rig.add(91).shown(), u64::MAX);
     assert_eq!(rig.commit(2).shown(), 90);
-    assert_eq!((rig.writer.is_protected(), rig.next().as_str()), (true, "entries 3-3"));
+    assert_eq!((rig.writer.is_protected(), rig.next().as_str()), (false, "entries 3-3"), "step 91 was shown already");
+    rig.add(92);
+    assert_eq!(rig.shown(), 90, "what comes from now on waits");
+    assert_eq!(rig.commit(3).shown(), 91);
+    assert!(rig.writer.is_protected());
+}
+
+#[test]
+fn nothing_that_was_asked_before_brings_protection_back() {
+    let mut rig = Rig::new();
+    for step in 2..=5 {
+        rig.add(step);
+    }
+    assert_eq!(rig.next(), "snapshot 5");
+    rig.answer(5, &Err(StoreFailed::Away));
+    rig.stance = Stance::StoreAway;
+    rig.writer.give_up_protection(rig.now);
+    rig.writer.tidy();
+    assert_eq!(rig.wait().next(), "", "nothing is written while the store is away");
+    rig.stance = Stance::Speaks;
+    rig.step = Step(90);
+    assert_eq!(rig.next(), "snapshot 6", "the former one lacks what was shown since");
+    assert!(rig.commit(6).writer.is_protected());
+}
+
+#[test]
+fn what_went_on_without_protection_proves_that_it_is_ours_before_it_speaks_again() {
+    for returning in [false, true] {
+        let mut rig = Rig::new();
+        rig.writer.give_up_protection(rig.now);
+        if returning {
+            assert_eq!(rig.next(), "snapshot 1");
+        }
+        rig.writer.doubt_ownership();
+        assert_eq!(rig.add(2).shown(), 0);
+        if returning {
+            assert_eq!(rig.commit(1).shown(), 0, "that was asked before");
+        }
+        let next = rig.next();
+        assert!(next.starts_with("snapshot"), "an entry would follow what the store never had: {next}");
+        let number = next.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(rig.commit(number).shown() > 0);
+    }
+}
+
+/// What a game that is over does when the store lacks something of it.
+#[test]
+fn the_end_of_a_game_that_cant_be_mended_is_kept_before_it_is_shown() {
+    type Story = fn(&mut Rig);
+    let stories: [(&str, Story); 5] = [
+        ("its last entry does not follow", |rig| {
+            rig.add(3).next();
+            rig.writer.close();
+            rig.answer(2, &Ok(WriteOutcome::Gap));
+        }),
+        ("the store does not know it", |rig| {
+            rig.add(3).next();
+            rig.writer.close();
+            rig.answer(2, &Ok(WriteOutcome::Unknown));
+        }),
+        ("it was to be mended behind another write", |rig| {
+            rig.next();
+            rig.writer.mend();
+            rig.add(3).writer.close();
+            rig.answer(1, &Ok(WriteOutcome::Committed));
+        }),
+        ("it was to be put back", |rig| {
+            rig.writer.restore();
+            rig.add(3).writer.close();
+        }),
+        ("a hand-over was refused, whose number is missing", |rig| {
+            rig.writer.mend();
+            rig.add(3).writer.close();
+        }),
+    ];
+    for (what, story) in stories {
+        let mut rig = Rig::new();
+        rig.add(2);
+        story(&mut rig);
+        assert!(rig.writer.has_last_words(), "{what}");
+        assert_eq!((rig.shown(), rig.next().as_str(), rig.writer.lag(rig.now)), (0, "", None), "{what}");
+        assert_eq!(rig.answer(2, &Ok(WriteOutcome::Fenced)), Reaction::GoOn, "{what}: it is over by then");
+        assert_eq!(rig.writer.end_answered(false), Reaction::GoOn, "{what}: nobody else can have it");
+        assert_eq!((rig.shown(), rig.writer.has_last_words()), (u64::MAX, false), "{what}");
+        rig.writer.doubt_ownership();
+        assert_eq!((rig.shown(), rig.writer.end_answered(false)), (0, Reaction::Drop), "{what}: now another can");
+    }
+}
+
+#[test]
+fn the_end_of_a_game_is_an_entry_like_any_other() {
+    let mut rig = Rig::new();
+    rig.add(2).next();
+    rig.writer.tidy();
+    rig.add(3).writer.close();
+    assert_eq!(rig.commit(1).next(), "entries 2-2", "of what is over there is no snapshot");
+    assert_eq!(rig.commit(2).shown(), 13);
+    assert_eq!(rig.writer.end_answered(true), Reaction::GoOn);
 }
 
 #[test]

@@ -221,3 +221,46 @@ fn a_client_can_make_its_stream_leap_once_only() {
         assert_eq!(cluster.take(ANN), [Seen::Detached(GameDetachReason::StreamBroken, false)]);
     }
 }
+
+#[test]
+fn a_game_that_ends_when_the_store_has_lost_it_ends_in_the_store_before_its_players_hear() {
+    for lost in ["its last entries", "all of it"] {
+        let mut cluster = Cluster::playing("diary", 1);
+        let mut earlier = cluster.store.clone();
+        cluster.say(BOB, "what is lost");
+        for session in [ANN, BOB] {
+            cluster.take(session);
+        }
+        if lost == "all of it" {
+            earlier.games.clear();
+        }
+        cluster.store = earlier;
+        cluster.store_answers = false;
+        cluster.say(ANN, "end now");
+        cluster.pass(ms(500));
+        assert!(cluster.take(ANN).is_empty(), "{lost}");
+        cluster.store_answers = true;
+        cluster.pass(ms(1000));
+        assert!(matches!(cluster.take(ANN).last(), Some(Seen::Ended(GameEndReason::Finished, _))), "{lost}");
+        assert_eq!(cluster.lag(), None, "{lost}: or the server would count as congested");
+        if lost == "its last entries" {
+            assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Finished));
+        }
+    }
+}
+
+#[test]
+fn a_drain_while_the_store_is_away_lets_games_go_on() {
+    let mut cluster = Cluster::playing("diary", 2);
+    cluster.store_is_away = true;
+    cluster.see_store(0, StoreSight::Away);
+    cluster.pass(ms(3000));
+    cluster.event(0, HostEvent::Drain);
+    cluster.say(ANN, "still here");
+    cluster.pass(ms(4000));
+    assert!(cluster.take_messages(BOB).contains(&"0: still here".to_owned()));
+    cluster.store_is_away = false;
+    cluster.pass(ms(5000));
+    let second = cluster.server_incarnation(1);
+    assert_eq!(cluster.store.owner(GAME).incarnation, second, "it leaves when it can");
+}
