@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pintail_game::runtime::Now;
+use pintail_game::runtime::{JournalPolicy, Now};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -48,6 +48,8 @@ scenarios! {
     Network "network" [CutConnection 6, SilenceConnection 4, BlockPath 6, CutOffStore 3, MoveClient 4, RestartClient 2],
     /// Processes die.
     Crashes "crashes" [KillServer 6, KillAtCall 8, KillGateway 3, RestartClient 2, CutConnection 2],
+    /// Players seldom move, so games go on far beyond their last entries; their servers die, or are taken for dead.
+    Quiet "quiet" [KillServer 6, KillAtCall 2, StopServer 2, WrongVerdict 4, CutConnection 2, MoveClient 2, RestartClient 1],
     /// Processes are held up, and wrongly taken for dead.
     Stops "stops" [StopServer 8, WrongVerdict 6, BlockPath 2, MoveClient 2],
     /// The store can't be reached, by one or by all.
@@ -145,6 +147,8 @@ pub struct Plan {
     pub move_period: Duration,
     /// How often a move ends the game, and how often it crashes it.
     pub endings: f64,
+    /// How far games of fixed steps may be shown beyond their last committed entry.
+    pub horizon: Duration,
     /// When nothing goes wrong any more.
     pub mend: Now,
     /// By when everything must be well again.
@@ -169,6 +173,7 @@ impl Plan {
             .collect();
         let faulty = Duration::from_secs(rng.random_range(6..16));
         let mend = Now(faulty);
+        let is_quiet = scenario == Scenario::Quiet;
         Self {
             seed,
             scenario,
@@ -180,8 +185,9 @@ impl Plan {
             store_trouble: if scenario.is_single_failure() { 0.0 } else { [0.0, 0.01, 0.05][rng.random_range(0..3)] },
             lost_news: [0.0, 0.1, 0.5][rng.random_range(0..3)],
             fault_period: ms(rng.random_range(300..2500)),
-            move_period: ms(rng.random_range(80..500)),
+            move_period: ms(rng.random_range(80..500)) * if is_quiet { 5 } else { 1 },
             endings: [0.0, 0.0, 0.002, 0.01][rng.random_range(0..4)],
+            horizon: if is_quiet { ms(rng.random_range(500..4000)) } else { JournalPolicy::default().horizon },
             mend,
             well: mend + Duration::from_secs(20),
             hush: mend + Duration::from_secs(24),

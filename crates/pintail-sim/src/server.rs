@@ -48,8 +48,8 @@ pub fn game_types() -> Arc<GameTypes> {
 
 /// How games are kept: snapshots come often, so that they matter in a short run.
 #[must_use]
-pub fn policy() -> JournalPolicy {
-    JournalPolicy { snapshot_entries: 24, snapshot_steps: 64, ..JournalPolicy::default() }
+pub fn policy(horizon: Duration) -> JournalPolicy {
+    JournalPolicy { snapshot_entries: 24, snapshot_steps: 64, horizon, ..JournalPolicy::default() }
 }
 
 /// How far a drain is.
@@ -91,7 +91,7 @@ impl Server {
     pub fn start(env: &mut Env, process: Process, types: &Arc<GameTypes>) -> Self {
         let names = types.names().cloned().collect();
         let mut member = Member::new(env, process, 5557, names);
-        let host = GameHost::new(types.clone(), member.incarnation(), policy(), env.rng.random());
+        let host = GameHost::new(types.clone(), member.incarnation(), policy(env.plan.horizon), env.rng.random());
         member.start(env);
         Self {
             process,
@@ -272,10 +272,11 @@ impl Server {
         let clock = move || now;
         let until = if env.chance(0.1) { now } else { now + ms(50) };
         self.host.advance(now, &Budget::new(&clock, until), &mut self.fx);
-        let is_safe = self.host.unprotected_games() == 0 && self.member.is_held(env.now);
-        env.watch_protection(self.member.incarnation(), self.host.unprotected_games() > 0, is_safe);
         self.check_lease_again(env, reading);
         self.carry_out(env, now);
+        // After the commands: a game that has just ended is no unprotected one any more, and its end may be untold.
+        let is_safe = self.host.unprotected_games() == 0 && self.member.is_held(env.now);
+        env.watch_protection(self.member.incarnation(), self.host.unprotected_games() > 0, is_safe);
         self.scan(env);
         self.go_on(env, now);
         self.turn_by(env, self.next_turn(env.now));

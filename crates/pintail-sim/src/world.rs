@@ -15,12 +15,12 @@ use crate::env::{Alarm, Env, Event, ms};
 use crate::faults::{Fault, GUARD, Kind};
 use crate::gateway::Gateway;
 use crate::invariants::liveness::Standing;
-use crate::invariants::{Player, Violation, bounds, game_and_ack, liveness, streams};
+use crate::invariants::{Invariants, Player, Violation, bounds, game_and_ack, liveness, streams};
 use crate::ledger::{self, Entry, variant};
 use crate::network::{ConnId, End, Node, Packet, Process};
 use crate::reader;
 use crate::scenario::Plan;
-use crate::server::{Server, game_types};
+use crate::server::{Server, game_types, policy};
 use crate::store::{Answered, Call, Reply};
 use crate::tally::Tally;
 use crate::trace::Trace;
@@ -85,8 +85,9 @@ struct World {
     tokens: Vec<ResumeToken>,
     rooms: Vec<Room>,
     next_number: u64,
-    /// The last time when an owner died or changed, or the store went back.
+    /// The last time when an owner died.
     upheaval: Now,
+    /// The last time when the store went back.
     roll_back: Now,
     /// The last time when a client lost its connection.
     move_at: Now,
@@ -566,9 +567,9 @@ impl World {
     fn roll_back(&mut self, by: Option<Duration>) {
         let now = self.env.now;
         let all_there = self.servers.iter().all(|place| place.process.is_some() && place.held.is_none());
-        let last_end = self.env.invariants.last_end;
-        let is_quiet =
-            [self.upheaval, self.roll_back, self.move_at, last_end].into_iter().all(|last| now.since(last) > GUARD);
+        let Invariants { last_end, last_move, .. } = self.env.invariants;
+        let lasts = [self.upheaval, self.roll_back, self.move_at, last_end, last_move];
+        let is_quiet = lasts.into_iter().all(|last| now.since(last) > GUARD);
         if self.env.plan.is_guarded() && !(all_there && is_quiet && now.0 > GUARD) {
             return;
         }
@@ -751,7 +752,7 @@ impl World {
         let mut history = self.history_of(id);
         if is_journaled && (is_over == Some(false) || !ended_by_owner) {
             let saved = self.env.store.apply(self.env.now, &Call::Saved(id));
-            let read = reader::read(&self.types, saved, number);
+            let read = reader::read(&self.types, policy(self.env.plan.horizon), saved, number);
             if is_over == Some(false) {
                 self.compare(id, history.as_deref(), read.as_deref());
             }

@@ -17,7 +17,7 @@ fn every_missing_protection_is_noticed() {
         (Sabotage::Fencing, Scenario::Stops),
         (Sabotage::Duplicates, Scenario::Network),
         (Sabotage::Gate, Scenario::Crashes),
-        (Sabotage::Settling, Scenario::Crashes),
+        (Sabotage::Settling, Scenario::Quiet),
         (Sabotage::Appends, Scenario::Crashes),
     ];
     for (sabotage, scenario) in cases {

@@ -75,6 +75,7 @@ pub struct Facts {
     acknowledged: acknowledged::Acknowledged,
     streams: streams::Streams,
     shown: shown::Shown,
+    steps: steps::Steps,
     /// Who owned it, and what was committed.
     pub commits: commits::Commits,
     fence: fence::Fence,
@@ -95,7 +96,7 @@ pub struct Invariants {
     pub games: BTreeMap<GameId, Facts>,
     /// When a game ended last.
     pub last_end: Now,
-    /// When one got another owner.
+    /// When one got another owner than it had.
     pub last_move: Now,
     /// Servers with games that go on without protection, and since when.
     unprotected: BTreeMap<Incarnation, Now>,
@@ -147,6 +148,7 @@ impl Invariants {
             acknowledged: acknowledged::Acknowledged::default(),
             streams: streams::Streams::default(),
             shown: shown::Shown::default(),
+            steps: steps::Steps::new(telling(variant)),
             commits: commits::Commits::default(),
             fence: fence::Fence::default(),
             liveness: liveness::Liveness::default(),
@@ -175,17 +177,7 @@ impl Facts {
             return Ok(());
         }
         self.shown.check(history).map_err(|why| (shown::NAME, why))?;
-        steps::check(self.largest_states(), self.telling(), history).map_err(|why| (steps::NAME, why))
-    }
-
-    /// The last state of each step that anyone was shown.
-    fn largest_states(&self) -> impl Iterator<Item = (Step, u64)> {
-        let largest: BTreeMap<Step, u64> = self.shown.states().collect();
-        largest.into_iter()
-    }
-
-    const fn telling(&self) -> steps::Telling {
-        if self.variant % 2 == variant::STEPS { steps::Telling::WholeStep } else { steps::Telling::EarlierSteps }
+        self.steps.check(history).map_err(|why| (steps::NAME, why))
     }
 
     /// How many positions a player has been shown.
@@ -193,6 +185,11 @@ impl Facts {
     pub fn positions(&self, player: Player) -> Option<u64> {
         self.streams.positions(player)
     }
+}
+
+/// What the state messages of a type of ledger tell.
+const fn telling(variant: u8) -> steps::Telling {
+    if variant % 2 == variant::STEPS { steps::Telling::WholeStep } else { steps::Telling::EarlierSteps }
 }
 
 impl Env {
@@ -351,6 +348,7 @@ impl Env {
             facts.liveness.shown(step);
             facts.shown.show(step, said)
         });
+        self.about(id, steps::NAME, |facts| facts.steps.show(step, said));
     }
 
     /// A client shows a state message.
@@ -364,6 +362,9 @@ impl Env {
             }
             if is_forgiven { Ok(()) } else { facts.shown.show(step, said) }
         });
+        if !is_forgiven {
+            self.about(id, steps::NAME, |facts| facts.steps.show(step, said));
+        }
     }
 
     /// A client shows the end of a game.
@@ -431,12 +432,13 @@ impl Env {
 
     fn owned(&mut self, id: GameId, owner: Owner) -> bool {
         let now = self.now;
-        let mut is_news = false;
+        let (mut is_news, mut had_owner) = (false, false);
         self.about(id, commits::NAME, |facts| {
+            had_owner = facts.commits.owner().is_some();
             is_news = facts.commits.owned(owner, now)?;
             Ok(())
         });
-        if is_news {
+        if is_news && had_owner {
             self.invariants.last_move = now;
         }
         is_news

@@ -52,11 +52,6 @@ impl Shown {
         Ok(())
     }
 
-    /// The states that were shown: step and number of positions.
-    pub fn states(&self) -> impl Iterator<Item = (Step, u64)> {
-        self.states.keys().copied()
-    }
-
     /// Compares with the final history.
     ///
     /// # Errors
