@@ -374,7 +374,7 @@ impl Writer {
         let Some(call) = self.call.take_if(asked).filter(|call| !matches!(call.asks, Asks::Abandoned)) else { return };
         if is_back {
             // It may have been there already, with less: only a write says what the store has.
-            return self.mend();
+            return self.lost(Wanted::Mending);
         }
         self.not_before = Some(now + self.backoff.fail(rng));
         if self.protection == Protection::Returning {

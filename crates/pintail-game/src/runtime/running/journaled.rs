@@ -240,6 +240,7 @@ impl RunningGame {
         if let Some(journal) = &mut self.journal {
             journal.writer.restore_answered(now, *answer == Ok(RestoreOutcome::Restored), rng);
         }
+        self.tell_last_words(now);
         Reaction::GoOn
     }
 

@@ -232,7 +232,13 @@ fn what_went_on_without_protection_proves_that_it_is_ours_before_it_speaks_again
 #[test]
 fn the_end_of_a_game_that_cant_be_mended_is_kept_before_it_is_shown() {
     type Story = fn(&mut Rig);
-    let stories: [(&str, Story); 5] = [
+    let stories: [(&str, Story); 6] = [
+        ("it was being put back as it was before", |rig| {
+            rig.writer.restore();
+            assert_eq!(rig.next(), "restore 2");
+            rig.add(3).writer.close();
+            rig.writer.restore_answered(rig.now, true, &mut rig.rng);
+        }),
         ("its last entry does not follow", |rig| {
             rig.add(3).next();
             rig.writer.close();
