@@ -70,8 +70,9 @@ pub const JOURNAL_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// servers does so when it is replayed, or when its players send again what they had sent: within a fraction of it.
 pub const PROVEN_AFTER: Duration = Duration::from_millis(500);
 
-/// How many servers in a row may die soon after they claimed a game; it is given to no other.
-pub const CLAIM_ATTEMPTS_MAX: u32 = 2;
+/// How many servers in a row may die soon after they claimed a game; it is given to no other. The first takes it for
+/// innocent, the second may try it together with other suspects, and the last tries it alone: there is no other to blame.
+pub const CLAIM_ATTEMPTS_MAX: u32 = 3;
 
 /// How long a journaled game waits in the store for a server that can run it.
 pub const ORPHAN_TTL: Duration = Duration::from_secs(10 * 60);

@@ -170,6 +170,7 @@ pub trait Games: Send + Sync + 'static {
     /// Deals with up to `limit` games and sessions of incarnations that are gone, at most [`SWEEP_MAX`]: ends their
     /// ephemeral games as [`EndReason::ServerLost`], sets their journaled games aside for
     /// [`Journals::claim_games`](crate::Journals::claim_games), and marks their sessions away. Ends games that were set aside for
-    /// longer than [`Periods::orphan_ttl`](crate::Periods). Returns how many it dealt with. Any server may call it at any time.
+    /// longer than [`Periods::orphan_ttl`](crate::Periods), of which only a time counts in which servers were heard without a
+    /// gap: while the store was away, nobody could claim them. Returns how many it dealt with. Any server may call it at any time.
     async fn sweep_orphans(&self, limit: u32) -> Result<u32>;
 }

@@ -6,7 +6,6 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pintail_core::limits::CLAIM_ATTEMPTS_MAX;
 use pintail_core::{EntryNumber, GameId, Incarnation, Slot};
 
 use crate::games::{GameRecord, Owner};
@@ -112,7 +111,7 @@ pub struct Claim {
     pub incarnation: Incarnation,
     /// How many games it takes at most, at most [`CLAIM_MAX`]. The store gives it no more than its share.
     pub limit: u32,
-    /// How many of them may be suspects: games whose last owner died soon after it had claimed them.
+    /// How many of them may be suspects, games whose last owner died soon after it had claimed them: they are tried together.
     pub suspects: u32,
     /// The newest format of snapshots that it reads.
     pub format: u32,
@@ -140,10 +139,10 @@ pub(crate) fn poisoned() -> EndOutcome {
     EndOutcome {
         reason: EndReason::Crashed,
         result: String::new(),
-        message: format!(
-            "{CLAIM_ATTEMPTS_MAX} servers in a row were lost right after they had taken this game over, so it was ended; \
-             it is kept for whoever looks into it"
-        ),
+        message:
+            "every server that took this game over was lost right after, the last while it tried no other such game, \
+                  so it was ended; it is kept for whoever looks into it"
+                .to_owned(),
     }
 }
 
@@ -219,7 +218,10 @@ pub trait Journals: Send + Sync + 'static {
     ///
     /// A server that is congested, accused or on probation is given games only if no other server could take them.
     ///
-    /// A game on its third attempt is not given to anyone: it is ended as [`EndReason::Crashed`] and kept.
+    /// A suspect that is tried together with others has one more attempt; one that is tried alone (because one was asked for,
+    /// or one was found) has [`CLAIM_ATTEMPTS_MAX`](pintail_core::limits::CLAIM_ATTEMPTS_MAX), for there is no other to blame. One
+    /// whose next attempt is that is only tried alone, so that nobody ends innocent ones with a guilty one. A game that
+    /// waits with that many attempts is not given to anyone: it is ended as [`EndReason::Crashed`] and kept.
     async fn claim_games(&self, claim: &Claim) -> Result<Claimed>;
 
     /// Hands a game over to the server with the fewest games by share of its capacity, other than the owner's, with a

@@ -1,6 +1,6 @@
 //! Journaled games on their way from owner to owner: claims of those that were set aside, and hand-overs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pintail_core::limits::CLAIM_ATTEMPTS_MAX;
 use pintail_core::{GameId, GameType, Kind, Slot};
@@ -12,64 +12,113 @@ use super::journal::{Claims, Standing};
 use crate::journal::{CLAIM_MAX, poisoned};
 use crate::{Claim, Claimed, ClaimedGame, HandOverOutcome, Letter, Owner, SavedSnapshot, WithoutServer};
 
-/// What a claim has still to give.
+/// What a claimer may be given.
 struct Quota {
-    /// How many games of each type that the claimer may be given any of.
-    shares: HashMap<GameType, u32>,
-    places: u32,
-    suspects: u32,
+    /// Among how many servers, the claimer included, the games of each type are shared of which it has a share.
+    sharers: HashMap<GameType, usize>,
+    places: usize,
+    suspects: usize,
     format: u32,
 }
 
-/// What is to be done with a game that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Give,
-    /// The claimer could be given it with its next claim.
-    Later,
-    /// The claimer can't be given it.
-    NotThis,
-    /// Nobody can.
-    End,
+/// Games that wait and that a claimer could be given, the longest waiting first.
+#[derive(Default)]
+struct Candidates {
+    trusted: Vec<GameId>,
+    /// With how often each was claimed.
+    suspects: Vec<(GameId, u32)>,
 }
 
 impl Quota {
-    fn judge(&mut self, game: &Game) -> Verdict {
-        let Some(share) = self.shares.get_mut(&game.record.order.game_type) else { return Verdict::NotThis };
-        let attempts = game.attempts();
+    fn can_have(&self, game: &Game) -> bool {
         let format = game.journal.snapshot.as_ref().map_or(0, |snapshot| snapshot.format);
-        if attempts >= CLAIM_ATTEMPTS_MAX {
-            return Verdict::End;
-        } else if format > self.format || (attempts > 0 && self.suspects == 0) {
-            return Verdict::NotThis;
-        } else if self.places == 0 || *share == 0 {
-            return Verdict::Later;
+        format <= self.format && self.sharers.contains_key(&game.record.order.game_type)
+    }
+
+    /// The claimer's share of games of a type of which so many wait, as far as it has places.
+    fn share(&self, game_type: &GameType, waiting: usize) -> usize {
+        self.sharers.get(game_type).map_or(0, |sharers| waiting.div_ceil(*sharers).min(self.places))
+    }
+
+    /// The suspects that are tried together: one whose next failure is its last is tried alone.
+    fn trial(&self, found: &[(GameId, u32)]) -> Vec<GameId> {
+        let is_last = |attempts: u32| attempts + 1 >= CLAIM_ATTEMPTS_MAX;
+        match found {
+            _ if self.suspects == 0 => Vec::new(),
+            [(id, attempts), ..] if is_last(*attempts) => vec![*id],
+            _ => {
+                let others = found.iter().filter(|(_, attempts)| !is_last(*attempts));
+                others.map(|(id, _)| *id).take(self.suspects).collect()
+            }
         }
-        *share -= 1;
-        self.places -= 1;
-        self.suspects -= attempts.min(1);
-        Verdict::Give
     }
 }
 
 impl State {
     pub(super) fn claim_games(&mut self, claim: &Claim, now: Instant) -> Claimed {
         let mut claimed = Claimed::default();
-        let Some(mut quota) = self.quota(claim, now) else { return claimed };
-        let waiting: Vec<GameId> = self.games.set_aside.oldest_first().collect();
-        for id in waiting {
-            let Some(game) = self.games.running.get(&id) else { continue };
-            match quota.judge(game) {
-                Verdict::Give => claimed.games.extend(self.claim_game(id, claim, now)),
-                Verdict::Later => claimed.waiting += 1,
-                Verdict::NotThis => {}
-                Verdict::End => self.finish_game(id, poisoned(), now),
-            }
+        let Some(quota) = self.quota(claim, now) else { return claimed };
+        self.end_poisoned(claim, now);
+        let waiting = self.candidates(&quota);
+        let group = quota.trial(&self.shared_out(&quota, waiting.suspects.clone(), |(id, _)| *id));
+        let trusted = self.shared_out(&quota, waiting.trusted.clone(), |id| *id);
+        let given: HashSet<GameId> = trusted.into_iter().chain(group.iter().copied()).collect();
+        let oldest_first = self.games.set_aside.oldest_first().filter(|id| given.contains(id));
+        let chosen: Vec<GameId> = oldest_first.take(quota.places).collect();
+        let tried = chosen.iter().filter(|id| group.contains(id)).count();
+        for id in &chosen {
+            // A suspect that is tried alone is to blame if it fails.
+            let is_alone = tried == 1 && group.contains(id);
+            claimed.games.extend(self.claim_game(*id, claim, is_alone.then_some(CLAIM_ATTEMPTS_MAX), now));
         }
-        if self.free_places(claim, now) == 0 {
-            claimed.waiting = 0;
+        if self.free_places(claim, now) > 0 {
+            let suspects = (waiting.suspects.len() - tried).min(quota.suspects.saturating_sub(tried));
+            let left = waiting.trusted.len() + tried - chosen.len() + suspects;
+            claimed.waiting = u32::try_from(left).unwrap_or(u32::MAX);
         }
         claimed
+    }
+
+    /// Ends the games that nobody tries again, of those that the claimer hosts.
+    fn end_poisoned(&mut self, claim: &Claim, now: Instant) {
+        let server = self.registry.held_by(claim.slot, claim.incarnation);
+        let types = server.map(|server| server.game_types.clone()).unwrap_or_default();
+        let waiting: Vec<GameId> = self.games.set_aside.oldest_first().collect();
+        let is_poisoned =
+            |game: &Game| game.attempts() >= CLAIM_ATTEMPTS_MAX && types.contains(&game.record.order.game_type);
+        for id in waiting {
+            if self.games.running.get(&id).is_some_and(is_poisoned) {
+                self.finish_game(id, poisoned(), now);
+            }
+        }
+    }
+
+    fn candidates(&self, quota: &Quota) -> Candidates {
+        let mut found = Candidates::default();
+        for id in self.games.set_aside.oldest_first() {
+            match self.games.running.get(&id).filter(|game| quota.can_have(game)).map(Game::attempts) {
+                None => {}
+                Some(0) => found.trusted.push(id),
+                Some(attempts) => found.suspects.push((id, attempts)),
+            }
+        }
+        found
+    }
+
+    /// What is left of these games when the claimer has no more than its share of each type.
+    fn shared_out<T>(&self, quota: &Quota, mut games: Vec<T>, id: impl Fn(&T) -> GameId) -> Vec<T> {
+        let type_of = |game: &T| self.games.running.get(&id(game)).map(|game| &game.record.order.game_type);
+        let mut waiting: HashMap<&GameType, usize> = HashMap::new();
+        for game_type in games.iter().filter_map(type_of) {
+            *waiting.entry(game_type).or_default() += 1;
+        }
+        let mut shares: HashMap<&GameType, usize> =
+            waiting.into_iter().map(|(game_type, waiting)| (game_type, quota.share(game_type, waiting))).collect();
+        games.retain(|game| {
+            let share = type_of(game).and_then(|game_type| shares.get_mut(game_type)).filter(|share| **share > 0);
+            share.map(|share| *share -= 1).is_some()
+        });
+        games
     }
 
     /// How many games the claimer could take, whatever it asks for.
@@ -86,38 +135,29 @@ impl State {
         // Whoever hands a game over looks at it.
         server.format = Some(claim.format);
         let types = server.game_types.clone();
-        let shares = types.into_iter().map(|game_type| {
-            let share = self.share(claim.slot, &game_type, now);
-            (game_type, share)
+        let sharers = types.into_iter().filter_map(|game_type| {
+            let sharers = self.sharers(claim.slot, &game_type, now)?;
+            Some((game_type, sharers))
         });
-        let shares = shares.filter(|(_, share)| *share > 0).collect();
-        Some(Quota { shares, places, suspects: claim.suspects, format: claim.format })
+        let (places, suspects) = (places as usize, claim.suspects as usize);
+        Some(Quota { sharers: sharers.collect(), places, suspects, format: claim.format })
     }
 
-    /// A server's share of the games of a type that wait: that among the servers that are open for it. One that is not
-    /// open itself (congested, accused, on probation) takes games only if no other is.
-    fn share(&self, claimer: Slot, game_type: &GameType, now: Instant) -> u32 {
-        let is_of_type =
-            |id: &GameId| self.games.running.get(id).is_some_and(|game| game.record.order.game_type == *game_type);
-        let waiting = self.games.set_aside.oldest_first().filter(is_of_type).count();
-        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+    /// Among how many servers, the claimer included, the games of a type that wait are shared: those that are open for it.
+    /// One that is not open itself (congested, accused, on probation) has a share only if no other is.
+    fn sharers(&self, claimer: Slot, game_type: &GameType, now: Instant) -> Option<usize> {
         let open = self.registry.of_kind(Kind::Game).filter(|(slot, server)| {
             let hosted = server.incarnation.map_or(0, |incarnation| self.games.hosted_count(*slot, incarnation));
             server.takes(game_type, now) && hosted < server.capacity
         });
         let open: Vec<Slot> = open.map(|(slot, _)| slot).collect();
-        if open.is_empty() {
-            waiting
-        } else if open.contains(&claimer) {
-            waiting.div_ceil(u32::try_from(open.len()).unwrap_or(u32::MAX))
-        } else {
-            0
-        }
+        (open.is_empty() || open.contains(&claimer)).then(|| open.len().max(1))
     }
 
-    fn claim_game(&mut self, id: GameId, claim: &Claim, now: Instant) -> Option<ClaimedGame> {
+    /// Gives a game to the claimer, with so many attempts, or with one more.
+    fn claim_game(&mut self, id: GameId, claim: &Claim, attempts: Option<u32>, now: Instant) -> Option<ClaimedGame> {
         let game = self.games.running.get_mut(&id)?;
-        let attempts = game.attempts() + 1;
+        let attempts = attempts.unwrap_or(game.attempts() + 1);
         game.claims = Some(Claims { attempts, since: now });
         let epoch = game.record.owner.epoch.next();
         let owner = Owner { slot: claim.slot, incarnation: claim.incarnation, epoch };

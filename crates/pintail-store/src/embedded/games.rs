@@ -265,6 +265,10 @@ impl State {
     }
 
     fn end_unclaimed(&mut self, limit: usize, now: Instant) -> usize {
+        // A wait is as long as somebody could have ended it.
+        if !self.watch.heard_for(now, self.periods.orphan_ttl, &self.periods) {
+            return 0;
+        }
         let unclaimed_games = self.games.set_aside.older_than(now, self.periods.orphan_ttl, limit);
         for &id in &unclaimed_games {
             self.finish_game(id, unclaimed(), now);

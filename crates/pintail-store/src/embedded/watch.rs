@@ -35,7 +35,13 @@ impl Watch {
     /// Whether every live server has had the time to renew its lease: if not, a lease that is gone says nothing, for
     /// it may be this process that was held up.
     fn leases_count(&self, now: Instant, periods: &Periods) -> bool {
-        self.heard_since(now, periods).is_some_and(|since| now.duration_since(since) >= periods.lease_ttl)
+        self.heard_for(now, periods.lease_ttl, periods)
+    }
+
+    /// Whether servers have been heard for so long without a gap. A time in which the store was away is none in which
+    /// anybody could do anything.
+    pub(super) fn heard_for(&self, now: Instant, period: Duration, periods: &Periods) -> bool {
+        self.heard_since(now, periods).is_some_and(|since| now.duration_since(since) >= period)
     }
 
     /// Since when heartbeats have come in without a gap. Half of a lease without any is one.

@@ -33,7 +33,8 @@
 //! | `Game:<id>:snapshot` | string | everything that it is, up to entry `snapshot`: opaque bytes | the same |
 //! | `Games:unsettled` | sorted set | games that are over and whose rooms don't know it, by the time of the end | entries: room idle time |
 //! | `Games:orphaned` | sorted set | journaled games without an owner, by the time since when | entries: orphan |
-//! | `Orphaned:<type>` | sorted set | those of one type, for whoever takes them over | with those |
+//! | `Orphaned:<type>` | set | the lanes in which those of one type wait, `<format>:<attempts>` | with those |
+//! | `Orphaned:<type>:<format>:<attempts>` | sorted set | those of one lane, by the time since when: whoever takes games over reads the lanes from which it can be given any, however many wait in others | with those |
 //! | `Games:failed` | sorted set | games that failed and are kept, by the time of the end; the newest thousand | entries: failed game |
 //! | `Room:<id>` | hash | `version`, `body` (JSON), `invite`, `labels` (one a line), `created` (microseconds) | room idle time |
 //! | `Rooms:<label>` | sorted set | `<created>:<room>`, all with score 0, so that their order is that of the text | entries: with their room |
@@ -65,7 +66,7 @@
 //!
 //! # Journaled games
 //!
-//! A running game is in the set of the games that its owner hosts, or in `Games:orphaned` and `Orphaned:<type>`. Whoever
+//! A running game is in the set of the games that its owner hosts, or in `Games:orphaned` and one lane of its type. Whoever
 //! adds one to the set of an incarnation that does not hold its slot lists that in `Orphans`, so that the sweep finds it.
 //!
 //! A write counts only with the record's `epoch` and `incarnation`. An older `epoch` than the writer's means that Redis has

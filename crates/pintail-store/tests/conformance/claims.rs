@@ -24,12 +24,17 @@ on_both_stores!(
     who_is_in_trouble_takes_games_only_if_nobody_else_can,
     a_claimer_that_dies_leaves_its_games_to_the_others,
     a_game_that_kills_its_servers_is_tried_alone_and_then_ended,
+    suspects_that_were_tried_together_are_tried_alone_next,
+    many_suspects_keep_nobody_waiting,
+    many_games_that_a_server_cant_read_keep_nobody_waiting,
+    what_is_written_of_a_game_while_it_waits_decides_who_is_given_it,
     an_owner_that_runs_a_game_for_long_enough_proves_it,
     a_server_that_was_taken_for_dead_takes_its_games_back_by_writing,
     a_server_without_a_lease_takes_nothing_back,
     a_server_in_another_slot_keeps_its_games_by_writing,
     a_game_that_nobody_takes_over_is_ended,
     a_game_that_ends_while_it_waits_waits_no_longer,
+    a_time_in_which_nobody_is_heard_is_no_wait,
     ephemeral_games_are_not_claimed,
 );
 
@@ -44,6 +49,10 @@ async fn orphaned(store: &dyn Store, count: u64) {
 
 fn ids(claimed: &Claimed) -> Vec<GameId> {
     claimed.games.iter().map(|game| game.id).collect()
+}
+
+fn attempts_of(claimed: &Claimed) -> Vec<u32> {
+    claimed.games.iter().map(|game| game.attempts).collect()
 }
 
 async fn claim_with(store: &dyn Store, claim: Claim) -> (usize, u32) {
@@ -211,15 +220,14 @@ async fn a_game_that_kills_its_servers_is_tried_alone_and_then_ended(fixture: &F
     let (server, owner) = owned(&*store, 1, 1).await;
     wrote(&*store, entries(game(1), owner, 1, "poison")).await;
     server.lost(&*store).await;
-    for attempts in 1..=CLAIM_ATTEMPTS_MAX {
-        let number = 10 + u8::try_from(attempts).unwrap();
-        let heir = Server::game(&*store, number, 10).await;
-        if attempts > 1 {
+    for (suspects, attempts) in [(0, 1), (1, CLAIM_ATTEMPTS_MAX)] {
+        let heir = Server::game(&*store, 10 + u8::try_from(attempts).unwrap(), 10).await;
+        if suspects > 0 {
             let unsuspecting = Claim { suspects: 0, ..heir.claim() };
             assert_eq!(claim_with(&*store, unsuspecting).await, (0, 0));
         }
-        let claimed = store.claim_games(&Claim { suspects: u32::from(attempts > 1), ..heir.claim() }).await.unwrap();
-        assert_eq!(claimed.games.iter().map(|game| game.attempts).collect::<Vec<_>>(), [attempts]);
+        let claimed = store.claim_games(&Claim { suspects, ..heir.claim() }).await.unwrap();
+        assert_eq!(attempts_of(&claimed), [attempts]);
         heir.lost(&*store).await;
     }
     let mut mail = subscribe(&*store, Some(order(1).lobby)).await;
@@ -229,10 +237,113 @@ async fn a_game_that_kills_its_servers_is_tried_alone_and_then_ended(fixture: &F
     assert_eq!(next(&mut mail).await, Notice::Letter(pintail_store::Letter::GameOver(game(1))));
     let outcome = saved(&*store, game(1)).await.record.outcome.unwrap();
     assert_eq!(outcome.reason, EndReason::Crashed);
-    assert!(outcome.message.contains("2 servers in a row"), "{}", outcome.message);
+    assert!(outcome.message.contains("every server that took this game over"), "{}", outcome.message);
     assert_eq!(kept(&*store, game(1)).await, "poison", "with what killed them");
     assert_eq!(store.failed_games(10).await.unwrap()[0].id, game(1));
     assert_eq!(store.unsettled_games(0, 10).await.unwrap(), [game(1)]);
+}
+
+/// A server claims games and dies of them. How often they were claimed then.
+async fn suspected(store: &dyn Store, server: u8, claim: impl FnOnce(&Server) -> Claim) -> Vec<u32> {
+    let server = Server::game(store, server, 1000).await;
+    let claimed = store.claim_games(&claim(&server)).await.unwrap();
+    tokio::time::sleep(ms(5)).await;
+    server.lost(store).await;
+    attempts_of(&claimed)
+}
+
+async fn suspects_that_were_tried_together_are_tried_alone_next(fixture: &Fixture) {
+    let store = fixture.store(LONG);
+    orphaned(&*store, 4).await;
+    assert_eq!(suspected(&*store, 1, Server::claim).await, [1; 4]);
+    // The two that are tried together die together. The others have waited for longer.
+    assert_eq!(suspected(&*store, 2, |server| Claim { suspects: 2, ..server.claim() }).await, [2; 2]);
+    let heir = Server::game(&*store, 3, 1000).await;
+    let group = |suspects| Claim { suspects, ..heir.claim() };
+    let two = store.claim_games(&group(32)).await.unwrap();
+    assert_eq!((ids(&two), attempts_of(&two), two.waiting), (vec![game(3), game(4)], vec![2; 2], 2));
+    for number in [1, 2] {
+        assert_eq!(claim_with(&*store, group(0)).await, (0, 0));
+        let one = store.claim_games(&group(32)).await.unwrap();
+        assert_eq!((ids(&one), attempts_of(&one)), (vec![game(number)], vec![CLAIM_ATTEMPTS_MAX]));
+    }
+    assert_eq!(store.claim_games(&group(32)).await.unwrap(), Claimed::default());
+}
+
+/// Far more than a claim could look at.
+const CROWD: u64 = 1100;
+
+/// A server with so many games, from 1 on.
+async fn crowd(store: &dyn Store) -> Server {
+    let server = Server::game(store, 100, 10_000).await;
+    for number in 1..=CROWD {
+        placed(store, &journaled(number)).await;
+    }
+    server
+}
+
+/// Games from `CROWD + 1` on are set aside after the others.
+async fn newcomers(store: &dyn Store, count: u64) {
+    let server = Server::game(store, 101, 1000).await;
+    for number in CROWD + 1..=CROWD + count {
+        placed(store, &journaled(number)).await;
+    }
+    server.lost(store).await;
+}
+
+async fn many_suspects_keep_nobody_waiting(fixture: &Fixture) {
+    let store = fixture.store(LONG);
+    crowd(&*store).await.lost(&*store).await;
+    let victim = Server::game(&*store, 1, 10_000).await;
+    while !victim.claims(&*store).await.games.is_empty() {}
+    victim.lost(&*store).await;
+    newcomers(&*store, 20).await;
+    let heir = Server::game(&*store, 2, 10_000).await;
+    let unsuspecting = Claim { suspects: 0, limit: 10, ..heir.claim() };
+    assert_eq!(claim_with(&*store, unsuspecting).await, (10, 10));
+    assert_eq!(claim_with(&*store, unsuspecting).await, (10, 0));
+    assert_eq!(claim_with(&*store, unsuspecting).await, (0, 0));
+    let trial = Claim { suspects: 4, ..unsuspecting };
+    assert_eq!(attempts_of(&store.claim_games(&trial).await.unwrap()), [2; 4]);
+}
+
+async fn many_games_that_a_server_cant_read_keep_nobody_waiting(fixture: &Fixture) {
+    let store = fixture.store(LONG);
+    let server = crowd(&*store).await;
+    let owner = Owner { slot: server.slot, incarnation: server.incarnation(), epoch: Epoch(1) };
+    let newer = SavedSnapshot { format: FORMAT + 1, ..snapshot(0, "") };
+    let write = |number| pintail_store::JournalWrite {
+        game: game(number),
+        owner,
+        content: pintail_store::WriteContent::Snapshot(newer.clone()),
+    };
+    store.write_journals(&(1..=CROWD).map(write).collect::<Vec<_>>()).await.unwrap();
+    server.lost(&*store).await;
+    newcomers(&*store, 20).await;
+    let older = Server::game(&*store, 2, 10_000).await;
+    assert_eq!(claim_with(&*store, older.claim()).await, (20, 0));
+    let newer = Claim { format: FORMAT + 1, ..older.claim() };
+    assert_eq!(claim_with(&*store, newer).await, (64, u32::try_from(CROWD).unwrap() - 64));
+}
+
+async fn what_is_written_of_a_game_while_it_waits_decides_who_is_given_it(fixture: &Fixture) {
+    let store = fixture.store(Periods { proven_after: ms(0), ..LONG });
+    let (server, owner) = owned(&*store, 1, 1).await;
+    server.lost(&*store).await;
+    let heir = Server::game(&*store, 2, 10).await;
+    let newer = SavedSnapshot { format: FORMAT + 1, ..snapshot(1, "a") };
+    let content = pintail_store::WriteContent::Snapshot(newer);
+    let write = pintail_store::JournalWrite { game: game(1), owner, content };
+    assert_eq!(wrote(&*store, write).await, WriteOutcome::Committed);
+    assert_eq!(heir.claims(&*store).await, Claimed::default());
+    let reader = Claim { format: FORMAT + 1, ..heir.claim() };
+    let owner = store.claim_games(&reader).await.unwrap().games[0].owner;
+    heir.lost(&*store).await;
+    // It had proved that it can be run when it was taken for dead, and comes to say so late.
+    assert_eq!(wrote(&*store, entries(game(1), owner, 2, "b")).await, WriteOutcome::Committed);
+    let last = Server::game(&*store, 3, 10).await;
+    let unsuspecting = Claim { suspects: 0, format: FORMAT + 1, ..last.claim() };
+    assert_eq!(attempts_of(&store.claim_games(&unsuspecting).await.unwrap()), [1]);
 }
 
 async fn an_owner_that_runs_a_game_for_long_enough_proves_it(fixture: &Fixture) {
@@ -342,6 +453,25 @@ async fn a_game_that_ends_while_it_waits_waits_no_longer(fixture: &Fixture) {
     assert_eq!(store.sweep_orphans(10).await.unwrap(), 0);
     assert_eq!(Server::game(&*store, 2, 10).await.claims(&*store).await, Claimed::default());
     assert_eq!(saved(&*store, game(1)).await.record.outcome, Some(finished()));
+}
+
+async fn a_time_in_which_nobody_is_heard_is_no_wait(fixture: &Fixture) {
+    let store = fixture.store(Periods { lease_ttl: ms(2000), orphan_ttl: ms(600), ..LONG });
+    let (server, _) = owned(&*store, 1, 1).await;
+    server.lost(&*store).await;
+    // Nobody could reach the store, and so nobody could claim anything.
+    tokio::time::sleep(ms(1500)).await;
+    assert_eq!(store.sweep_orphans(10).await.unwrap(), 0);
+    let witness = Server::witness(&*store).await;
+    let since = Instant::now();
+    assert_eq!(store.sweep_orphans(10).await.unwrap(), 0, "each server has its time to come");
+    eventually("it is over", async || {
+        witness.beat(&*store, Status::Smooth).await;
+        (store.sweep_orphans(10).await.unwrap() > 0).then_some(())
+    })
+    .await;
+    assert!(since.elapsed() >= ms(600));
+    assert_eq!(saved(&*store, game(1)).await.record.outcome.unwrap().reason, EndReason::ServerLost);
 }
 
 async fn ephemeral_games_are_not_claimed(fixture: &Fixture) {

@@ -255,7 +255,8 @@ async fn what_is_kept_of_a_journaled_game_is_written_as_documented() {
     assert_eq!([&record["committed"], &record["snapshot"], &record["format"]], ["9", "7", "3"]);
 
     host.lost(&store).await;
-    for waiting in ["Games:orphaned", "Orphaned:echo"] {
+    assert_eq!(ask::<Vec<String>>(&server, "SMEMBERS Orphaned:echo").await, ["3:0"]);
+    for waiting in ["Games:orphaned", "Orphaned:echo:3:0"] {
         let games: Vec<String> = ask(&server, &format!("ZRANGE {waiting} 0 -1")).await;
         assert_eq!(games, ["0000000000000001-1"]);
     }
@@ -266,7 +267,7 @@ async fn what_is_kept_of_a_journaled_game_is_written_as_documented() {
     assert_eq!((record["epoch"].as_str(), record["attempts"].as_str()), ("2", "1"));
     assert!(record["claimed_at"].parse::<u64>().unwrap() > 1_700_000_000_000);
     assert_eq!(hash(&server, &heir.slot.to_string()).await["format"], "3");
-    for gone in ["Games:orphaned", "Orphaned:echo"] {
+    for gone in ["Games:orphaned", "Orphaned:echo", "Orphaned:echo:3:0"] {
         assert!(!ask::<bool>(&server, &format!("EXISTS {gone}")).await);
     }
     let giver = format!("{} 2", heir.incarnation());

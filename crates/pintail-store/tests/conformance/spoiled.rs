@@ -7,7 +7,7 @@ use pintail_store::{
 };
 use pintail_testkit::RedisServer;
 
-use crate::fixture::{LONG, Server, error_of, finished, placed, redis_store};
+use crate::fixture::{LONG, Server, error_of, finished, gateway, placed, redis_store};
 use crate::foreign::raw;
 use crate::journaling::{entries, game, journaled, kept, owned, saved, snapshot, whole, wrote};
 use WriteOutcome::{Committed, Fenced, Gap, Unknown};
@@ -117,19 +117,35 @@ async fn what_is_spoiled_costs_no_other_game_anything() {
 #[tokio::test]
 async fn what_others_put_among_the_games_that_wait_is_thrown_out() {
     let redis = RedisServer::start();
-    let store = redis_store(&redis, LONG);
+    let store = redis_store(&redis, pintail_store::Periods { orphan_ttl: std::time::Duration::ZERO, ..LONG });
     let (server, owner) = game_with_journal(&store).await;
-    raw(&redis, "SET Games:orphaned text\nSET Orphaned:echo text").await;
-    server.lost(&store).await;
-    raw(&redis, "ZADD Orphaned:echo 1 x 2 0000000000000009-1 3 Game\nZADD Games:orphaned 1 x").await;
+    raw(&redis, "SET Games:orphaned text\nSET Orphaned:echo text\nSET Orphaned:echo:3:0 text").await;
+    assert_eq!(server.accused(&store, gateway(0), pintail_store::Charge::Refused).await, pintail_store::Verdict::Down);
+    assert_eq!(store.sweep_orphans(1).await.unwrap(), 1);
+    raw(&redis, "SADD Orphaned:echo rubbish 3:1 9:0\nZADD Orphaned:echo:3:1 1 x 2 0000000000000009-1 3 Game").await;
+    raw(&redis, "ZADD Orphaned:echo:3:0 1 y 2 0000000000000009-1 3 Game\nZADD Games:orphaned 1 x").await;
     let other = Server::game(&store, 2, 10).await;
     let claimed = other.claims(&store).await;
     assert_eq!((claimed.games.len(), claimed.waiting), (1, 0));
     assert_eq!(other.claims(&store).await, Claimed::default());
-    assert_eq!(raw(&redis, "EXISTS Orphaned:echo").await, redis::Value::Int(0));
+    for gone in ["Orphaned:echo", "Orphaned:echo:3:0", "Orphaned:echo:3:1"] {
+        assert_eq!(raw(&redis, &format!("EXISTS {gone}")).await, redis::Value::Int(0), "{gone}");
+    }
     assert_eq!(store.sweep_orphans(10).await.unwrap(), 1, "what has waited since 1970");
     assert_eq!(raw(&redis, "EXISTS Games:orphaned").await, redis::Value::Int(0));
     assert_eq!(wrote(&store, entries(game(1), owner, 4, "d")).await, Fenced);
+}
+
+#[tokio::test]
+async fn a_game_that_stands_in_a_lane_that_is_not_its_own_changes_over() {
+    let redis = RedisServer::start();
+    let store = redis_store(&redis, LONG);
+    let (server, _) = game_with_journal(&store).await;
+    server.lost(&store).await;
+    damage(&redis, "HSET KEY attempts 1").await;
+    let other = Server::game(&store, 2, 10).await;
+    assert_eq!(other.claims(&store).await, Claimed::default(), "where it stood, it is no longer");
+    assert_eq!(other.claims(&store).await.games[0].id, game(1));
 }
 
 #[tokio::test]

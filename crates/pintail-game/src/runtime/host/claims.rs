@@ -34,7 +34,7 @@ impl GameHost {
         info!(games = ids.len(), waiting = claimed.waiting, "taking over games of servers that are gone");
         for game in &claimed.games {
             if game.attempts > 1 {
-                warn!(game = %game.id, "the last server that took this game over was lost soon after; it is tried once more");
+                warn!(game = %game.id, "the last server that took this game over was lost soon after; it is tried again");
             }
             let ours = self.games.get(&game.id).map(|running| running.owner.epoch);
             if ours.is_some_and(|epoch| game.owner.epoch <= epoch) {

@@ -5,6 +5,10 @@ use std::collections::{HashMap, HashSet};
 use pintail_core::GameId;
 use pintail_store::{Claimed, ClaimedGame, Owner};
 
+/// The most suspects that are tried together: no more than what is claimed at once. One that kills its server costs as many
+/// others a trial alone.
+pub(crate) const TRIAL_MAX: u32 = 32;
+
 /// The games that a server takes over.
 #[derive(Debug, Default)]
 pub(crate) struct Takeover {
@@ -15,17 +19,26 @@ pub(crate) struct Takeover {
     more: bool,
     /// Games whose last owner died soon after it had claimed them, until they have proved that they can be run here.
     on_trial: HashSet<GameId>,
+    /// How many trials this server has survived.
+    survived: u32,
+    /// Whether a trial is over since games were claimed last: suspects may wait that could not be claimed meanwhile.
+    trial_is_over: bool,
 }
 
 impl Takeover {
-    /// Whether to claim now: how many suspects at most. At most one is on trial here, so that a game that kills its servers
-    /// does not take the good name of others along.
+    /// Whether to claim now: how many suspects at most. None while others are on trial here; after each trial that the
+    /// server has survived twice as many. So a game that kills its servers takes the good name of few others along, and the
+    /// many that are innocent are not kept waiting.
     pub(crate) fn claim(&mut self) -> Option<u32> {
         if self.asked || !self.claimed.is_empty() {
             return None;
         }
-        (self.asked, self.more) = (true, false);
-        Some(u32::from(self.on_trial.is_empty()))
+        (self.asked, self.more, self.trial_is_over) = (true, false, false);
+        Some(if self.on_trial.is_empty() { self.trial_size() } else { 0 })
+    }
+
+    fn trial_size(&self) -> u32 {
+        2_u32.saturating_pow(self.survived).min(TRIAL_MAX)
     }
 
     /// The store could not be asked.
@@ -67,12 +80,15 @@ impl Takeover {
 
     /// Whether it is time to claim what else waits.
     pub(crate) fn wants_more(&self) -> bool {
-        self.more && self.claimed.is_empty() && !self.asked
+        (self.more || self.trial_is_over) && self.claimed.is_empty() && !self.asked
     }
 
     /// A game has proved that it can be run, or is not here any more.
     pub(crate) fn acquit(&mut self, id: GameId) {
-        self.on_trial.remove(&id);
+        if self.on_trial.remove(&id) && self.on_trial.is_empty() {
+            self.survived = self.survived.saturating_add(1);
+            self.trial_is_over = true;
+        }
     }
 }
 
@@ -116,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn one_suspect_is_on_trial_at_a_time() {
+    fn no_suspect_is_claimed_while_others_are_on_trial() {
         let mut takeover = Takeover::default();
         takeover.claim();
         takeover.take(&claimed(&[(1, 2)], 3));
@@ -126,8 +142,30 @@ mod tests {
         takeover.restored(id(2));
         takeover.acquit(id(2));
         assert_eq!(takeover.claim(), Some(0), "an innocent is no suspect's excuse");
-        takeover.failed();
         takeover.acquit(id(1));
-        assert_eq!(takeover.claim(), Some(1));
+        assert!(!takeover.wants_more(), "the store is being asked");
+        takeover.take(&claimed(&[], 0));
+        assert!(takeover.wants_more(), "a trial that ends meanwhile is not forgotten");
+        assert_eq!(takeover.claim(), Some(2));
+    }
+
+    #[test]
+    fn a_trial_is_twice_as_large_as_the_last_one_that_was_survived() {
+        let mut takeover = Takeover::default();
+        for expected in [1, 2, 4, 8, 16, TRIAL_MAX, TRIAL_MAX, TRIAL_MAX] {
+            assert_eq!(takeover.claim(), Some(expected));
+            let suspects: Vec<(u64, u32)> = (0..u64::from(expected)).map(|room| (room, 2)).collect();
+            takeover.take(&claimed(&suspects, 0));
+            for (room, _) in &suspects {
+                assert!(takeover.restored(id(*room)));
+            }
+            assert!(!takeover.wants_more(), "what is left are suspects, and these are on trial");
+            for (room, _) in &suspects {
+                assert!(!takeover.wants_more());
+                takeover.acquit(id(*room));
+            }
+            assert!(takeover.wants_more(), "others may wait for their trial");
+            takeover.acquit(id(0));
+        }
     }
 }

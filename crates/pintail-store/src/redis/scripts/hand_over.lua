@@ -44,7 +44,7 @@ if target then
   rank(target)
 else
   redis.call('HSET', KEYS[1], 'slot', slot, 'incarnation', incarnation, 'epoch', next_epoch)
-  set_aside(id, record.type)
+  set_aside(id)
 end
 rank(record.slot)
 redis.call('HSET', KEYS[1], 'handed_by', giver)

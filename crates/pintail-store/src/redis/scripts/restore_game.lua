@@ -23,6 +23,8 @@ if record then
   end
   if token == 'ahead' then
     move_game(id, record, slot, incarnation, epoch)
+  elseif record.orphaned ~= '' then
+    change_lane(id)
   end
   return { 'restored' }
 end

@@ -19,7 +19,7 @@ local function sweep_game(id, slot, incarnation)
   elseif record.durability == 'ephemeral' then
     finish_game(id, outcome, record_ttl, unsettled_ttl)
   else
-    set_aside(id, record.type)
+    set_aside(id)
   end
 end
 
@@ -44,13 +44,21 @@ for _, entry in ipairs(own('SRANDMEMBER', KEYS[1], limit)) do
   end
 end
 
-local latest = integer(now_ms() - orphan_ttl)
-for _, id in ipairs(own('ZRANGEBYSCORE', key('Games:orphaned'), '-inf', latest, 'LIMIT', 0, limit - swept)) do
+local waiting, now = key('Games:orphaned'), now_ms()
+-- The clock went back: they wait from now on.
+for _, id in ipairs(own('ZRANGEBYSCORE', waiting, '(' .. integer(now), '+inf', 'LIMIT', 0, limit)) do
+  redis.call('ZADD', waiting, integer(now), id)
+end
+-- A wait is as long as somebody could have ended it.
+if not heard_for(now, orphan_ttl) then
+  return swept
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', integer(now - orphan_ttl), 'LIMIT', 0, limit - swept)) do
   local record = game_record(id)
   if record and record.outcome == '' and record.orphaned ~= '' then
     finish_game(id, outcome_unclaimed, record_ttl, unsettled_ttl)
   else
-    redis.call('ZREM', key('Games:orphaned'), id)
+    redis.call('ZREM', waiting, id)
   end
   swept = swept + 1
 end

@@ -69,6 +69,9 @@ local function write(id, slot, incarnation, epoch, number, format, from, to)
   if outcome == 'committed' then
     hold(id, record, token, slot, incarnation, epoch)
     prove(id, record, proven_after)
+    if record.orphaned ~= '' then
+      change_lane(id)
+    end
   end
   return outcome
 end

@@ -179,10 +179,13 @@ impl History<'_> {
     pub(super) async fn claim_as(&mut self, at: usize, limit: u32) -> u32 {
         let claim = Claim { limit, ..self.servers[at].claim() };
         let claimed = self.store.claim_games(&claim).await.unwrap();
+        let is_suspect = |game: &&pintail_store::ClaimedGame| self.models[&game.id].attempts > 0;
+        let suspects = claimed.games.iter().filter(is_suspect).count();
         for game in &claimed.games {
             let model = self.models.get_mut(&game.id).unwrap();
             assert_eq!(game.owner.epoch, model.token.0.next());
-            model.attempts += 1;
+            let is_alone = model.attempts > 0 && suspects == 1;
+            model.attempts = if is_alone { CLAIM_ATTEMPTS_MAX } else { model.attempts + 1 };
             assert!(model.attempts <= CLAIM_ATTEMPTS_MAX);
             assert_eq!(game.attempts, model.attempts);
             model.move_to(game.owner);

@@ -253,6 +253,7 @@ impl Cluster {
     /// The store answers the next call of a server. What it answered.
     fn answer(&mut self, number: usize) -> Option<HostEvent> {
         let (call, incarnation) = self.next_call(number)?;
+        self.store.now = self.now;
         let answer =
             if self.store_is_away { failed(&call, StoreFailed::Away) } else { self.store.call(incarnation, &call) };
         self.hold(number, answer.clone());

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pintail_core::limits::PROVEN_AFTER;
 use pintail_core::{Epoch, GameId, Incarnation, Slot};
 use pintail_store::{
     Claimed, ClaimedGame, EndOutcome, EndReason, GameOrder, GameRecord, HandOverOutcome, JournalWrite, Owner,
     RestoreOutcome, SavedGame, SavedJournal, SavedSnapshot, WithoutServer, WriteContent, WriteOutcome,
 };
 
-use crate::runtime::{Command, HostEvent};
+use crate::runtime::{Command, HostEvent, Now};
 
 /// A game as the store has it.
 #[derive(Debug, Clone)]
@@ -16,10 +17,15 @@ pub(super) struct Kept {
     pub(super) saved: SavedGame,
     /// Whether it waits for an owner.
     pub(super) waits: bool,
+    /// When it was claimed last.
+    claimed_at: Now,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Store {
+    pub(super) now: Now,
+    /// How many claims of a game may fail; any number if nothing is said.
+    pub(super) attempts_max: Option<u32>,
     pub(super) games: BTreeMap<GameId, Kept>,
     /// Whom it takes for alive, and where.
     pub(super) live: BTreeMap<Incarnation, Slot>,
@@ -33,7 +39,7 @@ impl Store {
     pub(super) fn place(&mut self, order: GameOrder, owner: Owner) {
         let record = GameRecord { order, owner, outcome: None };
         let saved = SavedGame { record, attempts: 0, journal: SavedJournal::default() };
-        self.games.insert(saved.record.order.id, Kept { saved, waits: false });
+        self.games.insert(saved.record.order.id, Kept { saved, waits: false, claimed_at: self.now });
     }
 
     pub(super) fn owner(&self, id: GameId) -> Owner {
@@ -105,6 +111,9 @@ impl Store {
         }
         kept.saved.record.owner = write.owner;
         kept.waits &= !self.live.contains_key(&write.owner.incarnation);
+        if self.now.since(kept.claimed_at) >= PROVEN_AFTER {
+            kept.saved.attempts = 0;
+        }
         WriteOutcome::Committed
     }
 
@@ -138,21 +147,44 @@ impl Store {
     fn claim(&mut self, asker: Incarnation, limit: u32, suspects: u32) -> Claimed {
         let mut claimed = Claimed::default();
         let Some(&slot) = self.live.get(&asker).filter(|_| !self.draining.contains(&asker)) else { return claimed };
-        let mut suspects_left = suspects;
+        self.give_up();
+        let group = self.trial(suspects);
         for (id, kept) in self.games.iter_mut().filter(|(_, kept)| kept.waits) {
             let is_suspect = kept.saved.attempts > 0;
-            if claimed.games.len() as u32 >= limit || (is_suspect && suspects_left == 0) {
+            if is_suspect && !group.contains(id) {
+                continue;
+            } else if claimed.games.len() as u32 >= limit {
                 claimed.waiting += 1;
                 continue;
             }
-            suspects_left -= u32::from(is_suspect);
-            kept.saved.attempts += 1;
-            kept.waits = false;
+            let is_alone = is_suspect && group.len() == 1;
+            kept.saved.attempts = self.attempts_max.filter(|_| is_alone).unwrap_or(kept.saved.attempts + 1);
+            (kept.waits, kept.claimed_at) = (false, self.now);
             let owner = Owner { slot, incarnation: asker, epoch: kept.saved.record.owner.epoch.next() };
             kept.saved.record.owner = owner;
             claimed.games.push(ClaimedGame { id: *id, owner, attempts: kept.saved.attempts });
         }
         claimed
+    }
+
+    /// Ends the games that nobody tries again.
+    fn give_up(&mut self) {
+        let attempts_max = self.attempts_max.unwrap_or(u32::MAX);
+        for kept in self.games.values_mut().filter(|kept| kept.waits && kept.saved.attempts >= attempts_max) {
+            let (result, message) = Default::default();
+            kept.saved.record.outcome = Some(EndOutcome { reason: EndReason::Crashed, result, message });
+            kept.waits = false;
+        }
+    }
+
+    /// The suspects that are tried together: one whose next failure is its last is tried alone.
+    fn trial(&self, suspects: u32) -> Vec<GameId> {
+        let is_last = |kept: &Kept| self.attempts_max.is_some_and(|max| kept.saved.attempts + 1 >= max);
+        let waiting = || self.games.iter().filter(|(_, kept)| kept.waits && kept.saved.attempts > 0);
+        match waiting().next() {
+            Some((id, kept)) if suspects > 0 && is_last(kept) => vec![*id],
+            _ => waiting().filter(|(_, kept)| !is_last(kept)).map(|(id, _)| *id).take(suspects as usize).collect(),
+        }
     }
 
     fn hand_over(

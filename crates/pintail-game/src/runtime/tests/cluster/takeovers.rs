@@ -1,5 +1,6 @@
 //! A game goes on elsewhere, and nobody can tell.
 
+use pintail_core::limits::CLAIM_ATTEMPTS_MAX;
 use pintail_store::WriteOutcome;
 
 use super::*;
@@ -356,7 +357,64 @@ fn a_game_that_was_taken_over_proves_that_it_can_be_run() {
     assert_eq!(cluster.stats(2).snapshots, before + 1);
     cluster.store_answers = false;
     cluster.event(2, HostEvent::LookForOrphans);
-    assert_eq!(cluster.next_call(2).unwrap().0, Command::Claim { limit: 32, suspects: 1 });
+    assert_eq!(cluster.next_call(2).unwrap().0, Command::Claim { limit: 32, suspects: 2 });
+}
+
+/// So many games become suspects at once, when a server dies that has just claimed them from another.
+const SUSPECTS: u64 = 300;
+
+fn suspect(room: u64) -> GameId {
+    GameId { room: RoomId(room), round: Round(1) }
+}
+
+/// A cluster in which many suspects wait, and its one server, which has looked for them.
+fn many_suspects() -> (Cluster, usize) {
+    let mut cluster = Cluster::new(2);
+    cluster.store.attempts_max = Some(CLAIM_ATTEMPTS_MAX);
+    for room in 0..SUSPECTS {
+        cluster.place(suspect(room), "diary");
+    }
+    cluster.crash(0);
+    cluster.take_over(1);
+    assert_eq!(cluster.server(1).host.live_games() as u64, SUSPECTS);
+    cluster.crash(1);
+    let survivor = cluster.start();
+    cluster.take_over(survivor);
+    (cluster, survivor)
+}
+
+#[test]
+fn many_suspects_are_back_within_some_trials() {
+    let (mut cluster, survivor) = many_suspects();
+    assert_eq!(cluster.server(survivor).host.live_games(), 1, "the first is tried alone");
+    cluster.pass(cluster.policy.proven_after * 6);
+    assert!(cluster.server(survivor).host.live_games() >= 63, "twice as many each time");
+    // Nobody looks again: the end of one trial is the beginning of the next.
+    cluster.pass(cluster.policy.proven_after * 10);
+    assert_eq!(cluster.server(survivor).host.live_games() as u64, SUSPECTS);
+    assert!(cluster.store.games.values().all(|kept| kept.saved.attempts <= 2 && !kept.waits));
+}
+
+#[test]
+fn a_game_that_kills_its_servers_is_ended_alone_and_innocent_suspects_go_on() {
+    let (mut cluster, mut survivor) = many_suspects();
+    let poison = suspect(100);
+    let (mut killed, deadline) = (0, cluster.now + ms(60_000));
+    while cluster.server(survivor).host.live_games() as u64 != SUSPECTS - 1 || cluster.store.outcome(poison).is_none() {
+        assert!(cluster.now < deadline, "the others are back in time");
+        let is_deadly = cluster.store.owner(poison).incarnation == cluster.server_incarnation(survivor);
+        if is_deadly && cluster.store.outcome(poison).is_none() {
+            killed += 1;
+            cluster.crash(survivor);
+            survivor = cluster.start();
+            cluster.take_over(survivor);
+        }
+        cluster.pass(ms(100));
+    }
+    assert_eq!(cluster.store.outcome(poison), Some(EndReason::Crashed));
+    assert_eq!(killed, 2, "once with others, and once alone");
+    let innocent = (0..SUSPECTS).map(suspect).filter(|id| *id != poison);
+    assert!(innocent.map(|id| cluster.store.outcome(id)).all(|outcome| outcome.is_none()));
 }
 
 #[test]

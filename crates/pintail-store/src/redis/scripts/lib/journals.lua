@@ -8,9 +8,20 @@ local function snapshot_of(id)
   return key('Game', id, 'snapshot')
 end
 
--- Journaled games of a type that wait for an owner, by the time since when. Games:orphaned has those of all types.
-local function waiting_games(game_type)
+-- Journaled games that wait for an owner stand in lanes: those of a type whose snapshots have one format and that were
+-- claimed equally often, by the time since when they wait. So nobody has to look at games that it can't be given.
+-- Games:orphaned has all of them.
+local function lane_of(record)
+  return integer(natural(record.format) or 0) .. ':' .. integer(natural(record.attempts) or 0)
+end
+
+-- The names of the lanes of a type.
+local function lanes(game_type)
   return key('Orphaned', game_type)
+end
+
+local function games_in_lane(game_type, lane)
+  return key('Orphaned', game_type, lane)
 end
 
 -- What is known of a game; nil if nothing is, or if somebody has put something else there.
@@ -69,19 +80,44 @@ local function discard_journal(id)
   redis.call('HDEL', key('Game', id), 'committed', 'snapshot', 'format', 'attempts', 'claimed_at', 'handed_by')
 end
 
+local function enter_lane(id, record)
+  local lane = lane_of(record)
+  own('SADD', lanes(record.type), lane)
+  own('ZADD', games_in_lane(record.type, lane), integer(natural(record.orphaned) or now_ms()), id)
+end
+
+local function leave_lanes(id, game_type)
+  for _, lane in ipairs(own('SMEMBERS', lanes(game_type))) do
+    local games = games_in_lane(game_type, lane)
+    own('ZREM', games, id)
+    if redis.call('EXISTS', games) == 0 then
+      redis.call('SREM', lanes(game_type), lane)
+    end
+  end
+end
+
+-- What was written of a game that waits may have changed where it belongs.
+local function change_lane(id)
+  local record = game_record(id)
+  if record and record.orphaned ~= '' then
+    leave_lanes(id, record.type)
+    enter_lane(id, record)
+  end
+end
+
 -- The game waits for whoever claims it.
-local function set_aside(id, game_type)
+local function set_aside(id)
   local now = integer(now_ms())
   redis.call('HSETNX', key('Game', id), 'orphaned', now)
   own('ZADD', key('Games:orphaned'), 'NX', now, id)
-  own('ZADD', waiting_games(game_type), 'NX', now, id)
+  enter_lane(id, game_record(id))
 end
 
 -- The game waits no longer.
 local function bring_back(id, game_type)
   redis.call('HDEL', key('Game', id), 'orphaned')
   own('ZREM', key('Games:orphaned'), id)
-  own('ZREM', waiting_games(game_type), id)
+  leave_lanes(id, game_type)
 end
 
 -- Whether this incarnation has the slot and nobody has switched it off. Then whoever does will orphan what it hosts.

@@ -116,11 +116,17 @@ local function feel_pulse(now, lease_ttl)
   redis.call('SET', key('Servers:pulse'), integer(since), 'PX', integer(math.max(1, math.floor(lease_ttl / 2))))
 end
 
+-- Whether servers have been heard for so long (ms) without a gap. A time in which the store was away, or by which its
+-- clock went forward, is none in which anybody could do anything.
+local function heard_for(now, period)
+  local since = natural(redis.pcall('GET', key('Servers:pulse')))
+  return since and now - since >= period
+end
+
 -- Whether every live server has had the time to renew its lease: if not, a lease that is gone says nothing, for it may
 -- be the store that was away.
 local function leases_count(now, lease_ttl)
-  local since = natural(redis.pcall('GET', key('Servers:pulse')))
-  return since and now - since >= lease_ttl
+  return heard_for(now, lease_ttl)
 end
 
 -- The sentence about a server that these observers don't hear.
