@@ -229,6 +229,13 @@ impl Seat {
         received > self.outgoing.sent() || acknowledged > self.received()
     }
 
+    /// Begins where a client is, in a game that knows nothing any more.
+    pub(crate) fn begin_after(&mut self, received: Seq, acknowledged: Seq) {
+        self.outgoing.resume_after(received.min(SEQ_MAX));
+        self.incoming.leap(acknowledged.min(SEQ_MAX).next());
+        self.acknowledged = self.received();
+    }
+
     /// Goes on where a client is that has overtaken its game. Whether that can be.
     pub(crate) fn leap(&mut self, received: Seq, acknowledged: Seq) -> bool {
         if self.has_leapt || received.max(acknowledged) > SEQ_MAX {

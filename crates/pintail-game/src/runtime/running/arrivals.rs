@@ -77,7 +77,7 @@ impl RunningGame {
         }
         if is_unreadable {
             // Nobody knows any more what was sent. The last words come after whatever arrived.
-            seat.outgoing.resume_after(parked.received);
+            seat.begin_after(parked.received, parked.acknowledged);
         } else if seat.is_overtaken(parked.received, parked.acknowledged) {
             self.follow(player, parked)?;
         }
