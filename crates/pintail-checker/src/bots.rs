@@ -152,12 +152,8 @@ async fn try_to_seat(invitation: &Invitation) -> Result<(Arc<Table>, Vec<Bot>), 
     Ok((table, bots))
 }
 
-/// Each player begins with another gateway.
 async fn connect(invitation: &Invitation, number: usize) -> Result<(Client, Events), String> {
-    let mut addresses = invitation.gateways.clone();
-    let first = (invitation.game + number) % addresses.len();
-    addresses.rotate_left(first);
-    let addresses = addresses.iter().map(|address| address.to_string().parse());
+    let addresses = invitation.gateways.iter().map(|address| address.to_string().parse());
     let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(|error| format!("{error}"))?;
     let config = ClientConfig::new(addresses, format!("player {number}"));
     Client::connect(config).await.map_err(|error| error.to_string())

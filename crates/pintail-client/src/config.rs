@@ -11,8 +11,11 @@ use crate::Address;
 /// How a [`Client`](crate::Client) connects and behaves. [`ClientConfig::new`] fills in the defaults.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// The gateways to try, in this order, over and over.
+    /// The gateways to try, over and over, in an order that each client draws for itself: the clients of a gateway that
+    /// dies must not all turn to the same other one.
     pub addresses: Vec<Address>,
+    /// Which of them to try first, by its place in the list. Default: the first of the order that was drawn.
+    pub first_address: Option<usize>,
     /// What the player wants to be called. May be empty when resuming.
     pub name: String,
     /// From an earlier [`Client::resume_token`](crate::Client::resume_token): be that session again.
@@ -45,6 +48,7 @@ impl ClientConfig {
     pub fn new(addresses: impl IntoIterator<Item = Address>, name: impl Into<String>) -> Self {
         Self {
             addresses: addresses.into_iter().collect(),
+            first_address: None,
             name: name.into(),
             resume_token: None,
             auto_attach: true,
@@ -99,6 +103,11 @@ pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// The most that an attempt at once waits. Thousands of clients lose the same gateway in the same moment; spread over
 /// this time they come as fast as another gateway can log them in, and no player notices it.
 pub(crate) const RECONNECT_JITTER: Duration = Duration::from_millis(50);
+
+/// For how long a login that was given up may still be carried out: it waits at a gateway that hangs, and takes the
+/// session's place from a later connection when the gateway goes on. Longer than a process or a machine is held up that
+/// comes back.
+pub(crate) const LATE_LOGIN_MAX: Duration = Duration::from_secs(60);
 
 /// The shortest and longest ping interval that a gateway can ask for.
 pub(crate) const PING_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(60)];

@@ -49,6 +49,13 @@ pub enum Disconnect {
     },
 }
 
+impl Disconnect {
+    /// Whether the gateway said so itself, rather than nothing.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Goodbye { .. } | Self::Refused { .. })
+    }
+}
+
 /// Why a client ended for good.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Ended {

@@ -32,6 +32,20 @@ pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many lobby requests of one client may be unanswered; more are refused.
 pub const LOBBY_REQUESTS_IN_FLIGHT_MAX: usize = 16;
 
+/// The largest body of a lobby request, in bytes: a room's settings, its name, and as much again.
+pub const LOBBY_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// How many lobby requests a client may send each second in the long run. A player's program needs one now and then.
+pub const LOBBY_REQUESTS_PER_SECOND_MAX: u32 = 20;
+
+/// How many lobby requests a client may send at once after a while of rest: what was unanswered when its last connection
+/// broke, its game, and as much again.
+pub const LOBBY_REQUESTS_AT_ONCE_MAX: u32 = 40;
+
+/// As how many lobby requests an attach to a game counts, for each may cost a look into the store: so 5 a second in the
+/// long run, and 10 at once. A client attaches anew when its game moves, and tries again ever more slowly.
+pub const LOBBY_REQUESTS_PER_ATTACH: u32 = 4;
+
 /// How long a gateway waits for a lobby server's answer before it tells the client to try again.
 pub const LOBBY_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 

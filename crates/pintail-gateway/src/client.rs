@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use pintail_core::limits::{CLIENT_IDLE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use pintail_core::{PlayerName, ResumeToken};
-use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_net::{ConnectionError, Outbox};
-use pintail_store::{Login as StoreLogin, LoginMode, LoginOutcome, StoreError};
+use pintail_store::{Login as StoreLogin, LoginMode, LoginOutcome};
 use pintail_wire::client::{Error, ErrorCode, GameAttach, GoodbyeReason, Login, Welcome};
 use pintail_wire::game::INPUT_HEADER_BYTES;
 use pintail_wire::kind::{client as kind, link as link_kind};
@@ -16,6 +15,7 @@ use pintail_wire::{CLIENT_VERSION, Frame, FrameError, Malformed, Message};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use crate::allowance::{Allowance, Ask, Exceeded};
 use crate::metrics::Why;
 use crate::server::{Gateway, STORE_AWAY};
 use crate::session::Session;
@@ -32,13 +32,6 @@ const IDLE_CHECK: Duration = CLIENT_IDLE_TIMEOUT.checked_div(2).expect("two is n
 /// How long a login waits for its turn at the store. Clients wait [`HANDSHAKE_TIMEOUT`] for an answer: whoever has to
 /// be refused must hear it before, and no work goes into logins whose clients have given up.
 const LOGIN_TURN_MAX: Duration = HANDSHAKE_TIMEOUT.checked_div(2).expect("two is not zero");
-
-/// How long to wait before telling the store again that a session is away.
-const DEPARTURE_BACKOFF: BackoffPolicy =
-    BackoffPolicy { first: Duration::from_millis(200), max: Duration::from_secs(5) };
-
-/// How often the store is told that a session is away before it is left to the session's expiry.
-const DEPARTURE_ATTEMPTS: u32 = 10;
 
 /// Why a connection is refused or cut, for the client.
 struct Refusal {
@@ -59,6 +52,13 @@ impl Refusal {
     fn send(self, outbox: &Outbox) {
         let error = Error { code: self.code.into(), message: self.message, retry: self.retry };
         outbox.close_with(kind::ERROR, &[&error.encode_to_vec()]);
+    }
+}
+
+impl From<Exceeded> for Refusal {
+    fn from(Exceeded: Exceeded) -> Self {
+        let message = "too many requests or attaches came in too short a time: ask less often";
+        Self::later(ErrorCode::TooManyRequests, message)
     }
 }
 
@@ -180,6 +180,8 @@ async fn log_in(
     };
     let resumed = !login.resume_token.is_empty();
     let admitted = match timeout(LOGIN_TURN_MAX, gateway.logins.acquire()).await {
+        // One that gave up may have logged in elsewhere by now: this login would end that connection for nobody.
+        Ok(_turn) if transport.is_closed_by_peer() => return Err(End::Lost),
         Ok(_turn) => admit(gateway, login, outbox).await,
         Err(_) => Err(Refusal::later(ErrorCode::Unavailable, "too many players log in here at the moment")),
     };
@@ -283,6 +285,7 @@ async fn converse(gateway: &Arc<Gateway>, transport: &mut Transport, session: &A
     let idle = sleep(IDLE_CHECK);
     tokio::pin!(idle);
     let mut silent = 0;
+    let mut allowance = Allowance::default();
     loop {
         tokio::select! {
             received = transport.recv(&session.outbox) => {
@@ -293,7 +296,7 @@ async fn converse(gateway: &Arc<Gateway>, transport: &mut Transport, session: &A
                     Ok(None) => return End::Lost,
                     Err(error) => return error.into(),
                 };
-                match take(gateway, session, frame).await {
+                match take(gateway, session, &mut allowance, frame).await {
                     Ok(Next::Go) => {}
                     Ok(Next::LogOut) => return End::LoggedOut,
                     Err(refusal) => return End::Refused(refusal),
@@ -315,7 +318,12 @@ enum Next {
     LogOut,
 }
 
-async fn take(gateway: &Arc<Gateway>, session: &Arc<Session>, frame: Frame) -> Result<Next, Refusal> {
+async fn take(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    allowance: &mut Allowance,
+    frame: Frame,
+) -> Result<Next, Refusal> {
     gateway.metrics.frames_in.inc();
     match frame.kind {
         kind::GAME_INPUT if frame.body.len() >= INPUT_HEADER_BYTES => {
@@ -328,8 +336,12 @@ async fn take(gateway: &Arc<Gateway>, session: &Arc<Session>, frame: Frame) -> R
             return Err(Malformed("it ends inside the game header".to_owned()).into());
         }
         kind::PING => pong(&frame, &session.outbox)?,
-        kind::LOBBY_REQUEST => gateway.lobby_request(session, frame.body)?,
+        kind::LOBBY_REQUEST => {
+            allowance.take(gateway.now(), Ask::LobbyRequest)?;
+            gateway.lobby_request(session, frame.body)?;
+        }
         kind::GAME_ATTACH => {
+            allowance.take(gateway.now(), Ask::Attach)?;
             gateway.begin_attach(session, GameAttach::decode(frame.body).map_err(Malformed::from)?);
         }
         kind::LOGOUT => return Ok(Next::LogOut),
@@ -358,25 +370,7 @@ async fn depart(gateway: &Gateway, session: &Session) {
     gateway.forget_requests(session.id);
     let presence = if session.is_logged_out() { Presence::Gone } else { Presence::Away };
     gateway.tell_presence(session, presence);
-    let mut backoff = Backoff::new(DEPARTURE_BACKOFF);
-    while let Err(error) = tell_store(gateway, session).await {
-        if backoff.failures() >= DEPARTURE_ATTEMPTS {
-            debug!(%error, "the store does not know that a session is away; it will expire");
-            return;
-        }
-        let pause = backoff.fail(&mut rand::rng());
-        tokio::select! {
-            () = gateway.stop.cancelled() => return,
-            () = sleep(pause) => {}
-        }
-    }
-}
-
-/// Tells the store that a session's connection is over.
-pub(crate) async fn tell_store(gateway: &Gateway, session: &Session) -> Result<(), StoreError> {
-    if session.is_logged_out() {
-        gateway.store.logout(session.id, session.generation).await.map(drop)
-    } else {
-        gateway.store.session_away(session.id, session.generation).await
+    if let Err(error) = gateway.tell_departure(session.departure()).await {
+        debug!(%error, "the store does not know yet that a session is away; it is told again");
     }
 }

@@ -46,7 +46,9 @@ impl Gateway {
     /// A client's `GAME_ATTACH`: it waits until the game's server is known and linked, which is mostly at once.
     pub(crate) fn begin_attach(self: &Arc<Self>, session: &Arc<Session>, attach: GameAttach) {
         let (game, now) = (game_of(&attach), self.now());
-        let wish = Wish { session: session.clone(), number: session.next_attach(), attach };
+        let number = session.next_attach();
+        self.end_wait(session);
+        let wish = Wish { session: session.clone(), number, attach };
         let waiter = Waiter { session: session.id, game, since: now, wish };
         let last = session.last_server(game);
         let first_look = match last {
@@ -215,6 +217,10 @@ impl Gateway {
     pub(crate) fn look_for_games(self: &Arc<Self>) {
         let now = self.now();
         for waiter in self.with_waiting(|waiting| waiting.look(now)) {
+            // One who wants something else by now hears of that.
+            if waiter.wish.session.is_outdated(waiter.wish.number) {
+                continue;
+            }
             self.metrics.detaches.inc();
             let message = format!("the game's server could not be reached for {} s", ATTACH_WAIT.as_secs());
             let reason = GameDetachReason::ServerUnreachable;
@@ -254,6 +260,11 @@ impl Gateway {
     /// The session's connection is gone: its game hears of it, and it waits for none.
     pub(crate) fn detach_gone(&self, session: &Session) {
         session.leave();
+        self.end_wait(session);
+    }
+
+    /// The connection waits for no game any more.
+    fn end_wait(&self, session: &Session) {
         self.with_waiting(|waiting| {
             let waits = waiting.wish(session.id).is_some_and(|wish| wish.session.generation == session.generation);
             if waits {

@@ -8,10 +8,12 @@
 //! | `registry` | follows the registry: which servers to link to |
 //! | `observer` | how the servers look from here: what it does about the silent and the gone |
 //! | `accuser` | tells the store whom this gateway suspects |
+//! | `departures` | sessions that are gone and of which the store does not know that yet |
 //! | `condition` | how loaded the gateway is |
 //! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
 //! | `door` | lets clients in while there are file descriptors for them |
 //! | `client` | one client's connection: log in, then frame by frame |
+//! | `allowance` | how much one client may ask for, without IO |
 //! | `strangers` | connections that have not said who they are, of which there may be so many |
 //! | `session` | one logged-in connection: what its client is told, and over which link it plays |
 //! | `sessions` | who is connected here, and what the servers send them |
@@ -25,8 +27,10 @@
 //! | `metrics` | what is counted |
 
 mod accuser;
+mod allowance;
 mod client;
 mod condition;
+mod departures;
 mod door;
 mod games;
 mod link_task;

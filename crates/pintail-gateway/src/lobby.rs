@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use pintail_core::limits::LOBBY_REQUEST_BYTES_MAX;
 use pintail_core::{RequestId, SessionId, Slot};
 use pintail_wire::client::{Error, ErrorCode, LobbyReply, lobby_reply};
 use pintail_wire::deliver::Deliver;
@@ -36,6 +37,11 @@ impl Gateway {
             return Err(Malformed("a lobby request begins with its id (8 bytes)".to_owned()));
         };
         self.metrics.lobby_requests.inc();
+        if body.len() > LOBBY_REQUEST_BYTES_MAX {
+            let message = format!("a lobby request has at most {LOBBY_REQUEST_BYTES_MAX} bytes");
+            answer(session, request, Error { code: ErrorCode::BadRequest.into(), message, retry: false });
+            return Ok(());
+        }
         let key = RequestKey { session: session.id, request };
         let forward = LobbyForward {
             session: session.id.0,
@@ -53,7 +59,7 @@ impl Gateway {
             }
             Err(TooMany) => {
                 let message = "too many requests are unanswered: wait for answers before sending more";
-                answer(session, request, ErrorCode::TooManyRequests, message);
+                answer(session, request, later(ErrorCode::TooManyRequests, message));
             }
         }
         Ok(())
@@ -95,7 +101,7 @@ impl Gateway {
         for key in expired {
             if let Some(session) = self.sessions.get(key.session) {
                 let message = "no lobby server answers at the moment: try again";
-                answer(&session, key.request, ErrorCode::Unavailable, message);
+                answer(&session, key.request, later(ErrorCode::Unavailable, message));
             }
         }
     }
@@ -119,11 +125,14 @@ impl Gateway {
     }
 }
 
-fn answer(session: &Session, request: RequestId, code: ErrorCode, message: &str) {
-    let error = Error { code: code.into(), message: message.to_owned(), retry: true };
+/// An error that passes.
+fn later(code: ErrorCode, message: &str) -> Error {
+    Error { code: code.into(), message: message.to_owned(), retry: true }
+}
+
+fn answer(session: &Session, request: RequestId, error: Error) {
     let reply = LobbyReply { reply: Some(lobby_reply::Reply::Error(error)) };
-    // A connection that can't take it is closing, or is closed by whoever fills it.
-    let _ = session.outbox.push(client_kind::LOBBY_REPLY, &[&request.0.to_be_bytes(), &reply.encode_to_vec()]);
+    session.push_parts(client_kind::LOBBY_REPLY, &[&request.0.to_be_bytes(), &reply.encode_to_vec()]);
 }
 
 /// Answers lobby requests that nobody else answers, until the gateway stops.

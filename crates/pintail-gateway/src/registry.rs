@@ -16,7 +16,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::client;
 use crate::links::LinkKeeper;
 use crate::server::Gateway;
 use crate::session::Session;
@@ -220,18 +219,15 @@ impl MainLoop {
             }
             Err(error) => debug!(%error, "can't refresh the sessions; trying again later"),
         }
-        self.tell_departed(&sessions).await;
+        self.keep_departed(&sessions);
         told.map(drop)
     }
 
     /// A session that went while the store was told that it is held may be held there again: the store hears once more
     /// that it is gone.
-    async fn tell_departed(&self, held: &[Arc<Session>]) {
-        for session in held.iter().filter(|session| !self.gateway.sessions.has(session)) {
-            if let Err(error) = client::tell_store(&self.gateway, session).await {
-                return debug!(%error, "the store may not know that a session is away; the next refresh tells");
-            }
-        }
+    fn keep_departed(&self, held: &[Arc<Session>]) {
+        let departed = held.iter().filter(|session| !self.gateway.sessions.has(session));
+        departed.for_each(|session| self.gateway.departures().keep(session.departure()));
     }
 }
 

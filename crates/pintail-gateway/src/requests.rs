@@ -11,6 +11,10 @@ use bytes::Bytes;
 use pintail_core::limits::{LOBBY_REQUEST_TIMEOUT, LOBBY_REQUESTS_IN_FLIGHT_MAX};
 use pintail_core::{RequestId, SessionId, Slot};
 
+/// How many bytes the unanswered requests of all sessions may have. A full house asks for a tenth of it at once; past it,
+/// clients are told to try again.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// A request's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RequestKey {
@@ -27,29 +31,34 @@ struct Pending {
     deadline: Duration,
 }
 
-/// The unanswered requests of all sessions. Bounded by [`LOBBY_REQUESTS_IN_FLIGHT_MAX`] for each.
+/// The unanswered requests of all sessions. Bounded by [`LOBBY_REQUESTS_IN_FLIGHT_MAX`] for each, and by [`BYTES_MAX`].
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     pending: BTreeMap<RequestKey, Pending>,
     /// Those that wait for a lobby server.
     waiting: BTreeSet<RequestKey>,
     counts: HashMap<SessionId, usize>,
+    /// How many bytes they have.
+    bytes: usize,
 }
 
-/// The session has too many unanswered requests.
+/// The session has too many unanswered requests, or all have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
 impl Requests {
     /// Adds a request, which waits to be dispatched. The same request again takes the place of the first.
     pub(crate) fn add(&mut self, now: Duration, key: RequestKey, forward: Bytes) -> Result<(), TooMany> {
-        if !self.pending.contains_key(&key) {
-            let count = self.counts.entry(key.session).or_default();
-            if *count >= LOBBY_REQUESTS_IN_FLIGHT_MAX {
-                return Err(TooMany);
-            }
-            *count += 1;
+        let before = self.pending.get(&key).map(|pending| pending.forward.len());
+        let bytes = self.bytes - before.unwrap_or_default() + forward.len();
+        let count = self.counts.get(&key.session).copied().unwrap_or_default();
+        if bytes > BYTES_MAX || (before.is_none() && count >= LOBBY_REQUESTS_IN_FLIGHT_MAX) {
+            return Err(TooMany);
         }
+        if before.is_none() {
+            self.counts.insert(key.session, count + 1);
+        }
+        self.bytes = bytes;
         self.pending.insert(key, Pending { forward, lobby: None, deadline: now + LOBBY_REQUEST_TIMEOUT });
         self.waiting.insert(key);
         Ok(())
@@ -57,12 +66,11 @@ impl Requests {
 
     /// The request is answered. Returns whether it was waiting for that.
     pub(crate) fn answered(&mut self, key: RequestKey) -> bool {
-        let was_there = self.pending.remove(&key).is_some();
-        if was_there {
-            self.waiting.remove(&key);
-            self.uncount(key.session);
-        }
-        was_there
+        let Some(pending) = self.pending.remove(&key) else { return false };
+        self.waiting.remove(&key);
+        self.bytes -= pending.forward.len();
+        self.uncount(key.session);
+        true
     }
 
     /// The lobby server is lost: its requests wait for another.
@@ -222,5 +230,20 @@ mod tests {
         assert_eq!(requests.counts.len(), 1);
         assert_eq!(requests.pending.len(), 1);
         assert_eq!(requests.waiting.len(), 1);
+    }
+
+    #[test]
+    fn all_together_have_a_bounded_size() {
+        let mut requests = Requests::default();
+        let quarter = Bytes::from(vec![0; BYTES_MAX / 4]);
+        for session in 0..4 {
+            requests.add(Duration::ZERO, key(session, 1), quarter.clone()).unwrap();
+        }
+        assert_eq!(requests.add(Duration::ZERO, key(9, 1), "x".into()), Err(TooMany));
+        assert_eq!(requests.add(Duration::ZERO, key(3, 1), quarter.clone()), Ok(()), "the same one again");
+        assert!(requests.answered(key(0, 1)));
+        requests.add(Duration::ZERO, key(9, 1), "x".into()).unwrap();
+        (0..10).for_each(|session| requests.forget(SessionId(session)));
+        assert_eq!((requests.bytes, requests.counts.len()), (0, 0));
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::condition;
+use crate::departures::{self, Departures};
 use crate::door::Door;
 use crate::games::{self, Wish};
 use crate::links::{Link, Links};
@@ -147,6 +148,7 @@ impl GatewayServer {
         gateway.tasks.spawn(condition::measure(gateway.clone(), membership.renewer()));
         gateway.tasks.spawn(Watch::new(gateway.clone(), heard, cut_off).run());
         gateway.tasks.spawn(games::look_for_games(gateway.clone()));
+        gateway.tasks.spawn(departures::tell_departures(gateway.clone()));
         let mut main = MainLoop::new(gateway.clone(), identity_tx, &membership);
         let ended = main.run(members, &stop).await;
 
@@ -185,6 +187,7 @@ pub(crate) struct Gateway {
     pub(crate) links: Links,
     requests: Mutex<Requests>,
     waiting: Mutex<Waiting<Wish>>,
+    departures: Mutex<Departures>,
     pub(crate) metrics: Metrics,
     /// What happens to the servers.
     pub(crate) events: Events,
@@ -223,6 +226,7 @@ impl Gateway {
             links: Links::default(),
             requests: Mutex::default(),
             waiting: Mutex::default(),
+            departures: Mutex::default(),
             metrics,
             events: Events::default(),
             heard,
@@ -291,6 +295,10 @@ impl Gateway {
 
     pub(crate) fn requests(&self) -> MutexGuard<'_, Requests> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn departures(&self) -> MutexGuard<'_, Departures> {
+        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the sessions that wait for their games, or changes them. Sessions and links may be looked at meanwhile.

@@ -9,10 +9,11 @@ use pintail_core::{GameId, Generation, Incarnation, PlayerName, SessionId, Token
 use pintail_net::{Outbox, PushError};
 use pintail_store::HeldSession;
 use pintail_wire::Message;
-use pintail_wire::client::{GameAttach, GameDetachReason, GameDetached, Goodbye, GoodbyeReason};
+use pintail_wire::client::{Error, ErrorCode, GameAttach, GameDetachReason, GameDetached, Goodbye, GoodbyeReason};
 use pintail_wire::kind::{client as kind, link as link_kind};
 use pintail_wire::link::{Attach, Detach};
 
+use crate::departures::{Departure, Leave};
 use crate::links::Link;
 
 /// A logged-in connection.
@@ -47,6 +48,8 @@ pub(crate) enum AttachFailed {
 #[derive(Debug, Default)]
 struct Seat {
     attachment: Option<Attachment>,
+    /// Whether the game's server itself has told the client that this stream is closed.
+    is_told: bool,
     /// What it played until it lost the game's server, and until it plays again.
     lost: Option<LostGame>,
     /// The newest attach that the client asked for.
@@ -122,10 +125,32 @@ impl Session {
         }
     }
 
-    /// Queues a control message; a connection that can't take it is closing or about to be closed.
+    /// What the store is told when its connection is over.
+    pub(crate) fn departure(&self) -> Departure {
+        let leave = if self.is_logged_out() { Leave::LoggedOut } else { Leave::Away };
+        Departure { session: self.id, generation: self.generation, leave }
+    }
+
+    /// Queues a control message; a connection that can't take it is closed, or closing.
     pub(crate) fn push(&self, kind: u8, message: &impl Message) {
-        // The one who finds the outbox full on the message path closes it.
-        let _ = self.outbox.push(kind, &[&message.encode_to_vec()]);
+        self.push_parts(kind, &[&message.encode_to_vec()]);
+    }
+
+    /// The same for a message whose body is these parts in order.
+    pub(crate) fn push_parts(&self, kind: u8, parts: &[&[u8]]) {
+        if self.outbox.push(kind, parts) == Err(PushError::Full) {
+            self.cut_slow();
+        }
+    }
+
+    /// Cuts off a client that does not read; it can come back and resume where it was.
+    pub(crate) fn cut_slow(&self) {
+        let error = Error {
+            code: ErrorCode::TooSlow.into(),
+            message: "too much is waiting for this client: it reads too slowly".to_owned(),
+            retry: true,
+        };
+        self.outbox.close_with(kind::ERROR, &[&error.encode_to_vec()]);
     }
 
     /// Closes the connection with a goodbye.
@@ -214,6 +239,7 @@ impl Session {
             return Err(AttachFailed::Unsent(error));
         }
         seat.lost = None;
+        seat.is_told = false;
         let is_other =
             |before: &Attachment| (before.game, before.link.serial) != (attachment.game, attachment.link.serial);
         if let Some(before) = seat.attachment.take().filter(is_other) {
@@ -241,16 +267,27 @@ impl Session {
         let _ = link.outbox.push(link_kind::DETACH, &[&detach.encode_to_vec()]);
     }
 
-    /// Forgets the game if it is played over this link; returns it.
+    /// The game's server tells the client over this link that it plays no longer. Whoever finds later that the stream is
+    /// of no more use need not say so again: the client would answer each word with an attach of its own.
+    pub(crate) fn hear_detached(&self, link: &Link, game: GameId) {
+        let mut seat = self.lock();
+        let is_this = |there: &Attachment| (there.game, there.link.serial) == (game, link.serial);
+        if seat.attachment.as_ref().is_some_and(is_this) {
+            seat.is_told = true;
+        }
+    }
+
+    /// Forgets the game if it is played over this link; returns it if the client is to be told.
     pub(crate) fn detach_from(&self, link: &Link) -> Option<GameId> {
         let mut seat = self.lock();
         let found = seat.attachment.take_if(|attachment| attachment.link.serial == link.serial)?;
         self.heard_over.store(0, Ordering::Relaxed);
         seat.lost = Some(LostGame { game: found.game, server: link.incarnation, at: Instant::now() });
-        Some(found.game)
+        (!seat.is_told).then_some(found.game)
     }
 
-    /// A server has taken games over. A session that plays one of them elsewhere is detached; returns the game.
+    /// A server has taken games over. A session that plays one of them elsewhere is detached; returns the game if the
+    /// client is to be told.
     pub(crate) fn moved(&self, games: &HashSet<GameId>, link: &Link) -> Option<GameId> {
         let mut seat = self.lock();
         let is_moved = |there: &mut Attachment| there.link.serial != link.serial && games.contains(&there.game);
@@ -263,7 +300,7 @@ impl Session {
         if let Some(game) = left.or(seat.lost.map(|lost| lost.game).filter(|game| games.contains(game))) {
             seat.lost = Some(LostGame { game, server: link.incarnation, at: Instant::now() });
         }
-        left
+        left.filter(|_| !seat.is_told)
     }
 
     /// Which server runs this game, as far as the session knows.

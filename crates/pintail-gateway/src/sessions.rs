@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pintail_core::SessionId;
-use pintail_net::{Outbox, PushError};
+use pintail_core::{GameId, RoomId, Round, SessionId};
+use pintail_net::PushError;
 use pintail_wire::Message;
-use pintail_wire::client::{Error, ErrorCode};
+use pintail_wire::client::GameDetached;
 use pintail_wire::kind::client as kind;
 
 use crate::links::Link;
@@ -65,6 +65,7 @@ impl Sessions {
     ) -> Delivered {
         let mut delivered = Delivered::default();
         let is_from_game = matches!(client_kind, kind::GAME_ATTACHED..=kind::GAME_ENDED);
+        let detached = (client_kind == kind::GAME_DETACHED).then(|| game_of(shared)).flatten();
         let sessions = self.lock();
         for (id, head) in recipients {
             let Some(session) = sessions.get(&id) else {
@@ -82,8 +83,11 @@ impl Sessions {
             };
             match pushed {
                 Ok(()) => delivered.queued += 1,
-                Err(PushError::Full) => close_slow(&session.outbox),
+                Err(PushError::Full) => session.cut_slow(),
                 Err(PushError::Closed) => delivered.absent += 1,
+            }
+            if let Some(game) = detached {
+                session.hear_detached(link, game);
             }
         }
         delivered
@@ -108,14 +112,10 @@ pub(crate) struct Delivered {
     pub(crate) fenced: u64,
 }
 
-/// A client that does not read is cut off; it can come back and resume where it was.
-fn close_slow(outbox: &Outbox) {
-    let error = Error {
-        code: ErrorCode::TooSlow.into(),
-        message: "too much is waiting for this client: it reads too slowly".to_owned(),
-        retry: true,
-    };
-    outbox.close_with(kind::ERROR, &[&error.encode_to_vec()]);
+/// The game that a `GAME_DETACHED` is about.
+fn game_of(detached: &[u8]) -> Option<GameId> {
+    let GameDetached { room, round, .. } = GameDetached::decode(detached).ok()?;
+    Some(GameId { room: RoomId(room), round: Round(round) })
 }
 
 #[cfg(test)]
@@ -123,10 +123,10 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
-    use pintail_core::{Endpoint, GameId, Generation, Incarnation, Kind, PlayerName, Slot};
+    use pintail_core::{Endpoint, Generation, Incarnation, Kind, PlayerName, Slot};
     use pintail_engine::directory::Peer;
-    use pintail_net::Identity;
-    use pintail_wire::client::GameAttach;
+    use pintail_net::{Identity, Outbox};
+    use pintail_wire::client::{GameAttach, GameDetachReason};
 
     use super::*;
     use crate::links::Links;
@@ -209,5 +209,49 @@ mod tests {
         player.leave();
         assert!(!hears(&elsewhere));
         assert_eq!(attach(&elsewhere), Err(AttachFailed::Outdated), "it is gone");
+    }
+
+    const GAME: GameId = GameId { room: RoomId(1), round: Round(1) };
+
+    /// A client in [`GAME`] that was told that another game is over, or this one, by the server over this link.
+    fn told(links: &Links, told: GameId) -> (Sessions, Arc<Session>, Arc<Link>) {
+        let (sessions, player, link) = (Sessions::default(), session(1, 1), link(links, 1));
+        sessions.insert(player.clone()).unwrap();
+        let attachment = Attachment { game: GAME, link: link.clone() };
+        player.attach(player.next_attach(), attachment, &GameAttach::default()).unwrap();
+        let detached = GameDetached { room: told.room.0, round: told.round.0, retry: true, ..GameDetached::default() };
+        let recipients = [(SessionId(1), &b""[..])].into_iter();
+        sessions.deliver(&link, kind::GAME_DETACHED, recipients, &detached.encode_to_vec());
+        (sessions, player, link)
+    }
+
+    #[test]
+    fn a_client_whose_server_told_it_that_the_game_moves_is_not_told_again() {
+        let links = Links::default();
+        let successor = link(&links, 2);
+        let taken = [GAME].into();
+        let (_sessions, player, former) = told(&links, GAME);
+        assert_eq!(player.moved(&taken, &successor), None);
+        assert_eq!(player.last_server(GAME), Some(LastServer::Lost(successor.incarnation)), "it goes there");
+        let attachment = Attachment { game: GAME, link: former.clone() };
+        player.attach(player.next_attach(), attachment, &GameAttach::default()).unwrap();
+        assert_eq!(player.moved(&taken, &successor), Some(GAME), "a stream opened since is another one");
+
+        let (_sessions, player, former) = told(&links, GAME);
+        assert_eq!(player.detach_from(&former), None, "nor when the link breaks");
+        assert_eq!(player.last_server(GAME), Some(LastServer::Lost(former.incarnation)));
+
+        let late = GameId { round: Round(0), ..GAME };
+        let (_sessions, player, _) = told(&links, late);
+        assert_eq!(player.moved(&taken, &successor), Some(GAME), "it was another game's stream that closed");
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_told_that_it_is_detached_is_cut_off() {
+        let player = session(1, 1);
+        while player.outbox.push(kind::GAME_MESSAGE, &[b"unread"]).is_ok() {}
+        assert!(!player.outbox.is_closed());
+        player.push_detached(GAME, GameDetachReason::ServerUnreachable, "the link is lost", true);
+        assert!(player.outbox.is_closed(), "it would wait for a stream that is closed");
     }
 }

@@ -20,6 +20,14 @@ impl Transport {
         }
     }
 
+    /// Whether the client has closed the connection, as far as that shows without waiting.
+    pub(crate) fn is_closed_by_peer(&mut self) -> bool {
+        match self {
+            Self::Tcp(connection) => connection.is_closed_by_peer(),
+            Self::WebSocket(connection) => connection.is_closed_by_peer(),
+        }
+    }
+
     /// Sends what is left, then closes.
     pub(crate) async fn finish(self, outbox: &Outbox) {
         match self {

@@ -297,6 +297,27 @@ async fn only_the_newest_wish_of_a_session_counts_and_none_of_who_is_gone() {
     gateway.stop().await;
 }
 
+/// The game that it wants instead is found without a wait, so nothing takes the place of the first wish.
+#[tokio::test]
+async fn who_turns_to_another_game_waits_no_more_for_the_first() {
+    let (store, gateway, mut servers) = cluster(1).await;
+    let mut ann = Player::join(&gateway).await;
+    let mut owner = place(&*store, &order(GAME, ann.welcome.session), &mut servers).await;
+    ann.attach(GAME, 0).await;
+    attach_at(&mut owner).await;
+    owner.linked().await.push(link_kind::DELIVER, &[b"rubbish"]).unwrap();
+    ann.lost().await;
+    links(&gateway, 1).await;
+    store.lookups.send_replace(Lookups::Stalled);
+    ann.attach(game(8), 0).await;
+    waiting(&gateway, 1).await;
+    ann.attach(GAME, 2).await;
+    assert_eq!(attach_at(&mut owner).await.step_seen, 2);
+    assert_eq!(gateway.metric("pintail_gateway_game_attaches_waiting").await, 0.0, "it would be told of it");
+    store.lookups.send_replace(Lookups::Answered);
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn who_waits_for_too_long_is_told_to_try_again() {
     let (store, gateway, mut servers) = cluster(1).await;

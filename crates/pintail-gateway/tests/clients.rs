@@ -6,11 +6,11 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
-use pintail_core::limits::HANDSHAKE_TIMEOUT;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use pintail_core::limits::{HANDSHAKE_TIMEOUT, LOBBY_REQUEST_BYTES_MAX};
 use pintail_gateway::GatewayConfig;
 use pintail_store::EmbeddedStore;
-use pintail_wire::client::{ErrorCode, Goodbye, GoodbyeReason, Login, Welcome};
+use pintail_wire::client::{ErrorCode, GameAttach, Goodbye, GoodbyeReason, LobbyReply, Login, Welcome, lobby_reply};
 use pintail_wire::kind::client as kind;
 use pintail_wire::{CLIENT_VERSION, Message};
 use support::{RawClient, TestGateway, http_get, login, soon, until};
@@ -105,6 +105,69 @@ async fn the_newer_connection_of_a_player_wins_on_one_gateway_and_across_two() {
     assert_eq!(third.recv_kind(kind::PONG).await, "current");
     here.stop().await;
     there.stop().await;
+}
+
+/// The gateway hangs, a client waits in vain for its login's answer, and goes to another one. All here is one thread, so
+/// the gateway finds the login and the end of the connection at once, as it does when it goes on.
+#[tokio::test]
+async fn a_login_whose_client_is_gone_ends_nobody_else_s_connection() {
+    let gateway = TestGateway::start().await;
+    let (mut player, welcome) = RawClient::log_in(gateway.tcp, "player").await;
+    let hello = login("", &welcome.resume_token);
+    let mut given_up = std::net::TcpStream::connect(gateway.tcp).unwrap();
+    let mut frame = bytes::BytesMut::new();
+    pintail_wire::encode_frame(&mut frame, kind::LOGIN, &hello);
+    std::io::Write::write_all(&mut given_up, &frame).unwrap();
+    drop(given_up);
+    until("its end over TCP", async || gateway.metric("pintail_gateway_connections_closed_total").await == 1.0).await;
+
+    let uri = format!("ws://{}/ws", gateway.http);
+    let (mut given_up, _) = soon("the handshake", ClientBuilder::new().uri(&uri).unwrap().connect()).await.unwrap();
+    let hello = [&[kind::LOGIN], &hello[..]].concat();
+    given_up.send(WsMessage::binary(hello)).now_or_never().expect("there is room for it").unwrap();
+    drop(given_up);
+    until("its end", async || gateway.metric("pintail_gateway_connections_closed_total").await == 2.0).await;
+
+    player.send(kind::PING, b"still here?").await;
+    assert_eq!(player.recv().await.unwrap().kind, kind::PONG, "its session is nobody else's");
+    gateway.stop().await;
+}
+
+/// Each attach may cost a look into the store, and each request the lobby's time.
+#[tokio::test]
+async fn who_asks_for_more_than_anyone_needs_is_cut_off() {
+    let gateway = TestGateway::start().await;
+    let attach = |room: u64| framed(kind::GAME_ATTACH, &GameAttach { room, round: 1, ..GameAttach::default() });
+    let request = |id: u64| [b"\0\0\0\x09\x10".as_slice(), &id.to_be_bytes()].concat();
+    let attaches: Vec<_> = (0..10).flat_map(attach).collect();
+    let requests: Vec<_> = (0..40).flat_map(request).collect();
+    for asks in [attaches, requests] {
+        let (mut client, _) = RawClient::log_in(gateway.tcp, "greedy").await;
+        client.write(&asks).await;
+        client.send(kind::PING, b"").await;
+        client.recv_kind(kind::PONG).await;
+        client.write(&asks).await;
+        let error = client.last_error().await;
+        assert_eq!((error.code(), error.retry), (ErrorCode::TooManyRequests, true), "{}", error.message);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_lobby_request_that_is_too_large_is_refused_and_nothing_else() {
+    let gateway = TestGateway::start().await;
+    let (mut client, _) = RawClient::log_in(gateway.tcp, "verbose").await;
+    let ask = |bytes: usize| [&7_u64.to_be_bytes()[..], &vec![0; bytes]].concat();
+    client.send(kind::LOBBY_REQUEST, &ask(LOBBY_REQUEST_BYTES_MAX + 1)).await;
+    let body = client.recv_kind(kind::LOBBY_REPLY).await;
+    assert_eq!(body[..8], 7_u64.to_be_bytes());
+    let reply = LobbyReply::decode(&body[8..]).unwrap().reply.unwrap();
+    let lobby_reply::Reply::Error(error) = reply else { panic!("{reply:?}") };
+    assert_eq!((error.code(), error.retry), (ErrorCode::BadRequest, false), "{}", error.message);
+    client.send(kind::LOBBY_REQUEST, &ask(LOBBY_REQUEST_BYTES_MAX)).await;
+    client.send(kind::PING, b"").await;
+    assert_eq!(client.recv().await.unwrap().kind, kind::PONG);
+    gateway.stop().await;
 }
 
 async fn assert_replaced(client: &mut RawClient) {

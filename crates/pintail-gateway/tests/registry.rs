@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use pintail_core::{Kind, SessionId};
 use pintail_store::Sessions;
@@ -34,7 +35,25 @@ async fn who_goes_while_the_sessions_are_put_back_is_away() {
     store.loses_gateway.store(true, Ordering::SeqCst);
     soon("another time", store.hold_begun.acquire()).await.unwrap().forget();
     store.hold_goes_on.add_permits(1);
-    assert!(away().await);
+    until("the absence once more", away).await;
+    gateway.stop().await;
+}
+
+/// A store that is away for long, and for these calls alone: no gap in the gateway's lease tells of it.
+#[tokio::test]
+async fn who_goes_while_the_store_cannot_be_told_is_away_when_it_can_and_holds_no_place_until_then() {
+    let store = TroubledStore::new();
+    let gateway = TestGateway::start_on(store.clone()).await;
+    let (leaver, welcome) = RawClient::log_in(gateway.tcp, "leaver").await;
+    store.hears_no_departures.store(true, Ordering::SeqCst);
+    drop(leaver);
+    let began = Instant::now();
+    until("the connection's end", async || gateway.metric("pintail_gateway_connections").await == 0.0).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(store.sessions_away(0, 10).await.unwrap(), []);
+    store.hears_no_departures.store(false, Ordering::SeqCst);
+    let away = async || store.sessions_away(0, 10).await.unwrap() == [SessionId(welcome.session)];
+    until("the absence", away).await;
     gateway.stop().await;
 }
 

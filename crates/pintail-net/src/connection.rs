@@ -1,6 +1,6 @@
 //! Frames over TCP. One task reads and writes: while it waits for a frame it sends what its [`Outbox`] holds.
 
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -117,6 +117,22 @@ impl TcpConnection {
             return Ok(None);
         }
         self.decoder.decode(&mut self.incoming)
+    }
+
+    /// Whether the peer has closed the connection, as far as that shows without waiting: past a read's worth of frames
+    /// that nobody has taken yet it is not looked for. What was read is not lost.
+    pub fn is_closed_by_peer(&mut self) -> bool {
+        // The socket itself is asked: the runtime may not have heard yet what is there.
+        let socket = socket2::SockRef::from(&self.stream);
+        let mut chunk = [0; 256];
+        while self.incoming.len() < self.read_bytes {
+            match (&*socket).read(&mut chunk) {
+                Ok(0) => return true,
+                Ok(count) => self.incoming.extend_from_slice(&chunk[..count]),
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        false
     }
 
     fn stall_deadline(&self) -> Instant {
@@ -240,6 +256,19 @@ mod tests {
             assert_eq!(connection.recv(&outbox).await.unwrap(), None);
         };
         tokio::join!(exchange, receive);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_closed_is_seen_without_waiting_and_its_frames_are_kept() {
+        let (mut connection, mut peer) = pair().await;
+        let outbox = Outbox::new(64);
+        peer.write_all(b"\0\0\0\x02\x07a\0\0\0\x02\x08b").await.unwrap();
+        assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 7);
+        assert!(!connection.is_closed_by_peer());
+        drop(peer);
+        assert!(connection.is_closed_by_peer());
+        assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 8);
+        assert_eq!(connection.recv(&outbox).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -1,12 +1,14 @@
 //! Frames over WebSocket: one binary message is one frame, without the length.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use pintail_wire::frame::LENGTH_BYTES;
 use pintail_wire::{Decoder, Frame};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
@@ -28,11 +30,16 @@ pub struct WebSocketConnection {
     stalled_since: Option<Instant>,
     /// The library's answer to a ping is not sent yet.
     pong_unsent: bool,
+    /// What was received before anyone asked for it.
+    ahead: Option<Received>,
 }
+
+/// A message, or why there is none; `None` at the end.
+type Received = Option<Result<Message, Error>>;
 
 /// What one wait of [`WebSocketConnection::recv`] gave.
 enum Step {
-    Received(Option<Result<Message, Error>>),
+    Received(Received),
     Written,
 }
 
@@ -48,7 +55,7 @@ impl WebSocketConnection {
             .limits(Limits::default().max_payload_len(Some(body_bytes_max + 1)))
             .serve(stream);
         let decoder = Decoder::new(body_bytes_max);
-        Ok(Self { socket, decoder, outgoing: Bytes::new(), stalled_since: None, pong_unsent: false })
+        Ok(Self { socket, decoder, outgoing: Bytes::new(), stalled_since: None, pong_unsent: false, ahead: None })
     }
 
     /// The next frame. Sends what the outbox holds while it waits. `None` when the peer closed the connection, or when
@@ -80,6 +87,20 @@ impl WebSocketConnection {
         }
     }
 
+    /// Whether the peer has closed the connection, as far as that shows without waiting: past a message that nobody has
+    /// taken yet it is not looked for. What was received is not lost.
+    pub fn is_closed_by_peer(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.socket.next().now_or_never();
+        }
+        match &self.ahead {
+            // The socket itself is asked: the runtime may not have heard yet that it is closed.
+            None => matches!(SockRef::from(self.socket.get_ref()).peek(&mut [MaybeUninit::uninit()]), Ok(0)),
+            Some(Some(Ok(message))) => message.is_close(),
+            Some(None | Some(Err(_))) => true,
+        }
+    }
+
     /// The frame that a message is; `None` for the messages of the WebSocket protocol itself.
     fn take(&mut self, message: Message) -> Result<Option<Frame>, ConnectionError> {
         if message.is_text() {
@@ -98,6 +119,9 @@ impl WebSocketConnection {
     fn poll_step(&mut self, cx: &mut Context<'_>, outbox: &Outbox, blocked: bool) -> Poll<Result<Step, Error>> {
         if blocked && !self.try_write(cx, outbox)? {
             return Poll::Ready(Ok(Step::Written));
+        }
+        if let Some(received) = self.ahead.take() {
+            return Poll::Ready(Ok(Step::Received(received)));
         }
         // The library queues its answers to pings without a limit: one who reads none of them is not heard.
         if self.pong_unsent {
@@ -260,6 +284,33 @@ mod tests {
         tokio::select! {
             received = connection.recv(&outbox) => panic!("{received:?}"),
             sent = flood => assert!(sent < FLOOD_BYTES, "everything was taken"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_closed_is_seen_without_waiting_and_its_frames_are_kept() {
+        for is_polite in [true, false] {
+            let (mut connection, mut peer) = pair().await;
+            let outbox = Outbox::new(64);
+            assert!(!connection.is_closed_by_peer());
+            peer.send(Message::binary(&b"\x07a"[..])).await.unwrap();
+            while connection.ahead.is_none() {
+                assert!(!connection.is_closed_by_peer());
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 7);
+            if is_polite {
+                peer.send(Message::close(None, "")).await.unwrap();
+            } else {
+                drop(peer);
+            }
+            let closed = async {
+                while !connection.is_closed_by_peer() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(5), closed).await.unwrap();
+            assert!(!matches!(connection.recv(&outbox).await, Ok(Some(_))));
         }
     }
 

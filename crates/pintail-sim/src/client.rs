@@ -45,8 +45,6 @@ impl Client {
         config.name = "player".to_owned();
         config.auto_attach = false;
         config.connect_timeout = config.reconnect_timeout;
-        let first = env.below(env.plan.gateways);
-        config.addresses.rotate_left(first);
         let rng = SmallRng::seed_from_u64(env.rng.random());
         let now = epoch + env.now.0;
         let machine = Machine::new(config, now, RequestId(env.rng.random()), rng);

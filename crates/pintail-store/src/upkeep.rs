@@ -21,6 +21,12 @@ pub enum Hazard {
          noeviction`, by CONFIG SET and in its redis.conf"
     )]
     Evicts,
+    /// It has reached its `maxmemory`: it refuses every write.
+    #[error(
+        "Redis is full: it refuses logins, rooms, and what games write, so that they stand still. Raise `maxmemory`, or \
+         remove what else fills it"
+    )]
+    Full,
     /// It has replicas, and nobody waits until one has a write: a failover loses the last writes.
     #[error(
         "Redis has a replica, and nobody waits until it has what was written: a failover loses the last moments of \
@@ -47,6 +53,7 @@ impl Hazard {
         match self {
             Self::NotPersistent => "not-persistent",
             Self::Evicts => "evicts",
+            Self::Full => "full",
             Self::NobodyWaits => "nobody-waits",
             Self::TooFewReplicas { .. } => "too-few-replicas",
         }

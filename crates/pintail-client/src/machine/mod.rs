@@ -35,13 +35,14 @@ use pintail_wire::client::{Error, ErrorCode, Goodbye, GoodbyeReason, Login, Welc
 use pintail_wire::{CLIENT_VERSION, Frame, Malformed, Message, kind};
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 
 pub use self::command::{Command, Happening, Identity, Reply, Sendable};
 use self::lobby::RoomCheck;
 use self::play::Play;
 use self::requests::Requests;
 use self::room::RoomView;
-use crate::config::{CLIENT_VERSION_NAME, PING_INTERVAL_BOUNDS, RECONNECT_JITTER, STABLE_AFTER};
+use crate::config::{CLIENT_VERSION_NAME, LATE_LOGIN_MAX, PING_INTERVAL_BOUNDS, RECONNECT_JITTER, STABLE_AFTER};
 use crate::{CallError, ClientConfig, Disconnect, Ended, Event, InputCount};
 
 /// How the connection stands.
@@ -82,8 +83,12 @@ pub struct Machine {
     backoff: Backoff,
     /// Whether the next attempt is made at once: the last connection held.
     is_prompt: bool,
+    /// The places of the addresses in the order in which they are tried.
+    order: Vec<usize>,
     /// How many connections were tried; it chooses the address.
     attempts: usize,
+    /// When a login was given up that nobody has answered. It may yet be carried out.
+    late_login: Option<Instant>,
     identity: Option<Identity>,
     /// The application wants to be logged out: no other connection follows.
     is_logging_out: bool,
@@ -96,8 +101,9 @@ pub struct Machine {
 impl Machine {
     /// A client that connects at the first [`Happening::Timer`]. `first_request` must be one that no earlier life of
     /// the session has used: a random number.
-    pub fn new(config: ClientConfig, now: Instant, first_request: RequestId, rng: SmallRng) -> Self {
+    pub fn new(config: ClientConfig, now: Instant, first_request: RequestId, mut rng: SmallRng) -> Self {
         Self {
+            order: draw_order(&config, &mut rng),
             backoff: Backoff::new(config.reconnect_backoff),
             is_prompt: true,
             play: Play::new(config.auto_attach),
@@ -107,6 +113,7 @@ impl Machine {
             offline_since: now,
             last_failure: None,
             attempts: 0,
+            late_login: None,
             identity: None,
             is_logging_out: false,
             requests: Requests::new(first_request),
@@ -239,11 +246,11 @@ impl Machine {
     }
 
     fn dial(&mut self, now: Instant, out: &mut Vec<Command>) {
-        if self.config.addresses.is_empty() {
+        if self.order.is_empty() {
             return self.end(Ended::NoAddress, out);
         }
         self.phase = Phase::Dialling { deadline: now + self.config.handshake_timeout };
-        out.push(Command::Dial(self.attempts % self.config.addresses.len()));
+        out.push(Command::Dial(self.order[self.attempts % self.order.len()]));
         self.attempts = self.attempts.wrapping_add(1);
     }
 
@@ -271,6 +278,9 @@ impl Machine {
             return self.end(Ended::LoggedOut, out);
         }
         out.push(Command::Hangup);
+        if matches!(self.phase, Phase::LoggingIn { .. }) && !why.is_answer() {
+            self.late_login = Some(now);
+        }
         if let Phase::Online(online) = self.phase {
             if now >= online.since + STABLE_AFTER {
                 self.backoff.succeed();
@@ -411,11 +421,31 @@ impl Machine {
         let reason = goodbye.reason();
         match reason {
             _ if goodbye.reconnect => self.lost(now, Disconnect::Goodbye { reason, message: goodbye.message }, out),
+            GoodbyeReason::Replaced if self.has_replaced_itself(now) => {
+                self.is_prompt = true;
+                self.lost(now, Disconnect::Goodbye { reason, message: goodbye.message }, out);
+            }
             GoodbyeReason::Replaced => self.end(Ended::Replaced, out),
             GoodbyeReason::LoggedOut => self.end(Ended::LoggedOut, out),
             _ => self.end(Ended::Goodbye { reason, message: goodbye.message }, out),
         }
     }
+
+    /// Whether the connection that took this one's place may come from a login of this very client, which it had given
+    /// up. That excuses one goodbye: if someone else has the session, the next one says so.
+    fn has_replaced_itself(&mut self, now: Instant) -> bool {
+        self.late_login.take().is_some_and(|given_up| now < given_up + LATE_LOGIN_MAX)
+    }
+}
+
+/// The addresses in the order in which a client tries them.
+fn draw_order(config: &ClientConfig, rng: &mut SmallRng) -> Vec<usize> {
+    let mut order: Vec<_> = (0..config.addresses.len()).collect();
+    order.shuffle(rng);
+    if let Some(place) = order.iter().position(|&index| Some(index) == config.first_address) {
+        order.swap(0, place);
+    }
+    order
 }
 
 /// Whether a frame of this kind is one that only a newer gateway sends: it is not for this client, and no fault.

@@ -30,6 +30,7 @@ impl Rig {
     pub(super) fn new() -> Self {
         let addresses = ["one:1", "two:2"].map(|text| text.parse::<Address>().unwrap());
         let mut config = ClientConfig::new(addresses, "Ada");
+        config.first_address = Some(0);
         config.reconnect_backoff = BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(1) };
         Self::with_config(config)
     }
@@ -43,7 +44,7 @@ impl Rig {
         Self::with_seed(ClientConfig::new(["one:1".parse().unwrap()], "Ada"), seed)
     }
 
-    fn with_seed(config: ClientConfig, seed: u64) -> Self {
+    pub(super) fn with_seed(config: ClientConfig, seed: u64) -> Self {
         let now = Instant::now();
         let machine = Machine::new(config, now, RequestId(FIRST_REQUEST), SmallRng::seed_from_u64(seed));
         Self { machine, now, token: ResumeToken::random() }

@@ -369,3 +369,88 @@ fn the_first_try_after_a_connection_that_held_comes_within_a_moment_of_its_own()
     }
     assert!(tenths.iter().all(|&count| count > 50), "{tenths:?}");
 }
+
+/// A client whose gateway hung in the middle of the login, and which has logged in at another one since.
+fn given_up_a_login() -> Rig {
+    let mut rig = Rig::online();
+    rig.cut();
+    rig.wait(SECOND);
+    assert_eq!(kinds(&rig.tell(Happening::Connected)), [kind::client::LOGIN]);
+    assert_eq!(rig.wait(5 * SECOND)[0], Command::Hangup);
+    rig.log_in();
+    rig
+}
+
+/// The gateway that hung goes on, and carries the login out: a newer connection than the one that plays.
+#[test]
+fn a_client_that_is_replaced_by_its_own_login_comes_back_at_once_and_once() {
+    let replaced = goodbye(GoodbyeReason::Replaced, false);
+    let mut rig = given_up_a_login();
+    rig.wait(10 * SECOND);
+    let commands = rig.message(kind::client::GOODBYE, &replaced);
+    let reason = GoodbyeReason::Replaced;
+    let why = Disconnect::Goodbye { reason, message: "bye".to_owned() };
+    assert_eq!(events(&commands), [&Event::Disconnected { why }]);
+    assert!(rig.machine.deadline().unwrap() - rig.now <= crate::config::RECONNECT_JITTER);
+    rig.log_in();
+    let commands = rig.message(kind::client::GOODBYE, &replaced);
+    assert_eq!(commands.last(), Some(&Command::End(Ended::Replaced)), "someone else has the session");
+}
+
+#[test]
+fn a_login_that_was_answered_or_is_long_past_replaces_nobody() {
+    let replaced = goodbye(GoodbyeReason::Replaced, false);
+    let mut late = given_up_a_login();
+    for _ in 0..12 {
+        late.wait(5 * SECOND);
+        late.frame(kind::client::PONG, "");
+    }
+    assert_eq!(late.message(kind::client::GOODBYE, &replaced).last(), Some(&Command::End(Ended::Replaced)));
+
+    let mut refused = Rig::online();
+    refused.cut();
+    refused.wait(SECOND);
+    refused.tell(Happening::Connected);
+    refused.message(kind::client::ERROR, &refusal(ErrorCode::Unavailable));
+    refused.log_in();
+    assert_eq!(refused.message(kind::client::GOODBYE, &replaced).last(), Some(&Command::End(Ended::Replaced)));
+}
+
+/// The gateways that a client of this seed dials, one failure after the other.
+fn dialled(seed: u64, first_address: Option<usize>, count: usize) -> Vec<usize> {
+    let addresses = ["a:1", "b:1", "c:1", "d:1"].map(|text| text.parse().unwrap());
+    let config = ClientConfig { first_address, ..ClientConfig::new(addresses, "Ada") };
+    let mut rig = Rig::with_seed(ClientConfig { connect_timeout: 1000 * SECOND, ..config }, seed);
+    let mut dialled = Vec::new();
+    let mut commands = rig.tell(Happening::Timer);
+    while dialled.len() < count {
+        dialled.extend(commands.iter().filter_map(|command| match command {
+            Command::Dial(index) => Some(*index),
+            _ => None,
+        }));
+        rig.cut();
+        commands = rig.wait(rig.machine.deadline().unwrap() - rig.now);
+    }
+    dialled
+}
+
+/// A gateway with thousands of clients dies: the others share them.
+#[test]
+fn each_client_tries_the_gateways_in_an_order_of_its_own() {
+    let (mut first, mut next) = ([0; 4], [0; 4]);
+    for seed in 0..1000 {
+        let tried = dialled(seed, None, 8);
+        let mut sorted = tried[..4].to_vec();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [0, 1, 2, 3], "all of them, before one is tried again");
+        assert_eq!(tried[..4], tried[4..]);
+        assert_eq!(tried, dialled(seed, None, 8), "the same dice, the same order");
+        first[tried[0]] += 1;
+        let told = dialled(seed, Some(2), 2);
+        assert_eq!(told[0], 2);
+        next[told[1]] += 1;
+    }
+    assert!(first.iter().all(|&count| count > 200), "{first:?}");
+    assert_eq!(next[2], 0);
+    assert!([0, 1, 3].iter().all(|&index| next[index] > 270), "{next:?}");
+}

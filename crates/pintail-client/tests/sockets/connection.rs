@@ -95,6 +95,7 @@ async fn a_client_turns_to_the_next_gateway() {
     let token = ResumeToken::random();
     let mut config = first.config();
     config.addresses.push(second.address());
+    config.first_address = Some(0);
     let (client, (mut peer, _)) = tokio::join!(Client::connect(config), first.welcome(&token));
     let (_client, mut events) = client.unwrap();
     let stops = Goodbye { reason: GoodbyeReason::Shutdown.into(), message: "draining".to_owned(), reconnect: true };

@@ -26,6 +26,8 @@ pub struct TroubledStore {
     pub holds_late: AtomicBool,
     pub hold_begun: Semaphore,
     pub hold_goes_on: Semaphore,
+    /// Whether it can't be told that sessions are away.
+    pub hears_no_departures: AtomicBool,
 }
 
 impl TroubledStore {
@@ -38,6 +40,7 @@ impl TroubledStore {
             holds_late: AtomicBool::new(false),
             hold_begun: Semaphore::new(0),
             hold_goes_on: Semaphore::new(0),
+            hears_no_departures: AtomicBool::new(false),
         })
     }
 
@@ -101,6 +104,9 @@ impl Sessions for TroubledStore {
         self.inner.login(login).await
     }
     async fn session_away(&self, session: SessionId, generation: Generation) -> Result<()> {
+        if self.hears_no_departures.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the test says so".to_owned()));
+        }
         self.inner.session_away(session, generation).await
     }
     async fn logout(&self, session: SessionId, generation: Generation) -> Result<bool> {

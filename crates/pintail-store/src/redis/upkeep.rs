@@ -124,12 +124,15 @@ fn replicas(info: &str) -> u32 {
 /// What `INFO` says is dangerous, if writes wait for this many replicas.
 fn hazards_of(info: &str, waits_for: u32) -> Vec<Hazard> {
     let connected = replicas(info);
-    let may_evict = field(info, "maxmemory").is_some_and(|limit| limit != "0")
-        && field(info, "maxmemory_policy").is_some_and(|policy| policy != "noeviction");
+    let number = |name| field(info, name).and_then(|text| text.parse::<u64>().ok());
+    let limit = number("maxmemory").filter(|limit| *limit > 0);
+    let evicts = field(info, "maxmemory_policy").is_some_and(|policy| policy != "noeviction");
+    let is_full = !evicts && limit.is_some_and(|limit| number("used_memory").is_some_and(|used| used >= limit));
     let is_told = field(info, "connected_slaves").is_some();
     let found = [
         (field(info, "aof_enabled") == Some("0"), Hazard::NotPersistent),
-        (may_evict, Hazard::Evicts),
+        (limit.is_some() && evicts, Hazard::Evicts),
+        (is_full, Hazard::Full),
         (waits_for == 0 && connected > 0, Hazard::NobodyWaits),
         (is_told && connected < waits_for, Hazard::TooFewReplicas { waits_for, connected }),
     ];
@@ -190,8 +193,7 @@ mod tests {
         assert!(known.learn(identity("q", "", "")), "what was heard is not forgotten by silence");
     }
 
-    const SAFE: &str =
-        "aof_enabled:1\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nrole:master\r\nconnected_slaves:0\r\n";
+    const SAFE: &str = "aof_enabled:1\r\nused_memory:900\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nrole:master\r\nconnected_slaves:0\r\n";
 
     /// The same with one thing changed.
     fn but(field: &str, value: &str) -> String {
@@ -203,15 +205,17 @@ mod tests {
     fn what_redis_says_of_itself_shows_what_is_dangerous() {
         let online = "connected_slaves:1\r\nslave0:ip=10.0.0.1,port=6379,state=online,offset=1,lag=0";
         let copying = "connected_slaves:1\r\nslave0:ip=10.0.0.1,port=6379,state=wait_bgsave,offset=0,lag=0";
-        let full = |policy: &str| but("maxmemory:0", "maxmemory:99").replace("noeviction", policy);
+        let limited =
+            |limit: u32, policy: &str| but("maxmemory:0", &format!("maxmemory:{limit}")).replace("noeviction", policy);
         let too_few = |waits_for, connected| vec![Hazard::TooFewReplicas { waits_for, connected }];
         let cases = [
             (SAFE.to_owned(), 0, vec![]),
             (String::new(), 1, vec![]),
             (but("aof_enabled:1", "aof_enabled:0"), 0, vec![Hazard::NotPersistent]),
-            (full("noeviction"), 0, vec![]),
-            (full("allkeys-lru"), 0, vec![Hazard::Evicts]),
-            (full("volatile-ttl"), 0, vec![Hazard::Evicts]),
+            (limited(901, "noeviction"), 0, vec![]),
+            (limited(900, "noeviction"), 0, vec![Hazard::Full]),
+            (limited(901, "allkeys-lru"), 0, vec![Hazard::Evicts]),
+            (limited(900, "volatile-ttl"), 0, vec![Hazard::Evicts]),
             (but("noeviction", "allkeys-lru"), 0, vec![]),
             (but("connected_slaves:0", online), 1, vec![]),
             (but("connected_slaves:0", online), 0, vec![Hazard::NobodyWaits]),

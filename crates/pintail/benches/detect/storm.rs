@@ -36,6 +36,7 @@ pub(crate) fn run(_: usize) {
             for number in 0..LOGINS.min(PLAYERS - players.len()) {
                 // All through the first gateway: the others are tried only when it is gone.
                 let config = ClientConfig::new(addresses.clone(), format!("player {number}"));
+                let config = ClientConfig { first_address: Some(0), ..config };
                 logins.spawn(Client::connect(config));
             }
             players

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pintail_core::limits::LOBBY_REQUESTS_AT_ONCE_MAX;
 use pintail_core::{GameId, RoomId, Round, Seq};
 use pintail_net::{Outbox, TcpConnection};
 use pintail_wire::client::lobby_request::Request;
@@ -15,6 +16,7 @@ use pintail_wire::{CLIENT_VERSION, Frame, Message};
 use tokio::net::TcpStream;
 
 pub(crate) struct Bot {
+    address: String,
     connection: TcpConnection,
     outbox: Arc<Outbox>,
     next_request: u64,
@@ -29,7 +31,15 @@ impl Bot {
         let stream = TcpStream::connect(address).await.expect("the gateway accepts");
         let connection = TcpConnection::new(stream, 1 << 20, 4096).expect("socket options");
         let outbox = Outbox::new(1 << 20);
-        Self { connection, outbox, next_request: 1, game: None, sent: Seq(0), received: Seq(0) }
+        Self {
+            address: address.to_owned(),
+            connection,
+            outbox,
+            next_request: 1,
+            game: None,
+            sent: Seq(0),
+            received: Seq(0),
+        }
     }
 
     pub(crate) async fn log_in(address: &str) -> Self {
@@ -39,6 +49,13 @@ impl Bot {
         bot.push(kind::LOGIN, &[&login.encode_to_vec()]);
         bot.recv_kind(kind::WELCOME).await;
         bot
+    }
+
+    /// Turns into a new player before it has asked for more than one may.
+    pub(crate) async fn renew_before(&mut self, requests: u64) {
+        if self.next_request + requests > u64::from(LOBBY_REQUESTS_AT_ONCE_MAX) {
+            *self = Self::log_in(&self.address).await;
+        }
     }
 
     fn push(&self, kind: u8, parts: &[&[u8]]) {

@@ -181,6 +181,7 @@ async fn idle(plan: Plan) {
 /// Rooms created, started and left, on both stores.
 async fn rooms(plan: Plan) {
     let cycle = async |bot: &mut Bot| {
+        bot.renew_before(3).await;
         bot.create_room().await;
         bot.start_game().await;
         bot.leave_room().await;

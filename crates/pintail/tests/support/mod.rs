@@ -111,10 +111,12 @@ pub struct Player {
 }
 
 impl Player {
+    /// Logs in at the first of these gateways; the others are for when it is gone.
     pub async fn join(name: &str, gateways: &[&Server]) -> Self {
         let addresses: Vec<Address> =
             gateways.iter().map(|gateway| gateway.address.to_string().parse().unwrap()).collect();
-        let (client, events) = soon("the login", Client::connect(ClientConfig::new(addresses, name))).await.unwrap();
+        let config = ClientConfig { first_address: Some(0), ..ClientConfig::new(addresses, name) };
+        let (client, events) = soon("the login", Client::connect(config)).await.unwrap();
         Self { client, events }
     }
 
