@@ -56,6 +56,10 @@ pub(crate) const EVENT_BYTES: usize = 32;
 /// until it may speak again.
 pub(crate) const HELD_BYTES_MAX: usize = 1024 * 1024;
 
+/// How many states for the same players wait to be shown: those of more steps than a quick store keeps waiting, each of
+/// which is shown; and few enough that all games of a server can send theirs at once when the store was slow.
+pub(crate) const HELD_STATES_MAX: usize = 4;
+
 /// How many reliable messages of a game may be held: half of what a stream keeps, so that waiting for the store alone
 /// never makes a player fall behind.
 pub(crate) const HELD_MESSAGES_MAX: usize = pintail_core::limits::STREAM_UNACKED_MESSAGES_MAX / 2;

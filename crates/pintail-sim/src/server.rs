@@ -448,8 +448,8 @@ fn host_event(call: Call, reply: Result<Reply, StoreError>) -> Option<HostEvent>
     Some(match (call, reply) {
         (Call::Saved(id), Ok(Reply::Saved(saved))) => HostEvent::Loaded(id, Ok(saved)),
         (Call::Saved(id), Err(failed)) => HostEvent::Loaded(id, Err(failed)),
-        (Call::End(id, ..), Ok(Reply::Ended(ours))) => HostEvent::EndAnswered(id, Ok(ours)),
-        (Call::End(id, ..), Err(failed)) => HostEvent::EndAnswered(id, Err(failed)),
+        (Call::End(id, owner, _), Ok(Reply::Ended(ours))) => HostEvent::EndAnswered(id, owner.epoch, Ok(ours)),
+        (Call::End(id, owner, _), Err(failed)) => HostEvent::EndAnswered(id, owner.epoch, Err(failed)),
         (Call::Restore(order, owner, _), Ok(Reply::Restored(outcome))) => {
             HostEvent::Restored(order.id, owner, Ok(outcome))
         }

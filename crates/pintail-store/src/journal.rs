@@ -122,8 +122,8 @@ pub const CLAIM_MAX: u32 = 64;
 
 /// A game that was claimed. What is kept of it is asked for with [`Journals::saved_game`].
 ///
-/// A store that has forgotten a claim may give a game to a server that runs it still, with the same epoch: whatever the
-/// server has of the game from then counts no more, for the store's is what others have gone on with.
+/// A store that has forgotten a claim may give a game to a server that runs it still, with the same epoch: then nobody else
+/// can have gone on with it, and what the server has of the game is more than the store's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimedGame {
     /// The game.

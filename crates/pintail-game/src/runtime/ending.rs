@@ -99,6 +99,11 @@ pub(crate) fn finished(result: String) -> EndOutcome {
     EndOutcome { reason: EndReason::Finished, result, message: String::new() }
 }
 
+/// What was kept of the game can't be used.
+pub(crate) fn unreadable() -> EndOutcome {
+    cut_short(EndReason::Crashed, "What was kept of the game can't be read, so it had to end.")
+}
+
 /// The game ended for another reason. The sentence is for people; its length is bounded.
 pub(crate) fn cut_short(reason: EndReason, sentence: &str) -> EndOutcome {
     /// What a game's own refusal may say, in characters.

@@ -1,6 +1,7 @@
 //! Where a step's messages wait until they may be shown.
 
 use std::collections::VecDeque;
+use std::ops::{AddAssign, SubAssign};
 
 use pintail_core::Step;
 
@@ -16,6 +17,32 @@ pub(crate) struct Weight {
     pub(crate) reliable: usize,
     /// Bytes of reliable messages.
     pub(crate) reliable_bytes: usize,
+}
+
+impl AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.reliable += other.reliable;
+        self.reliable_bytes += other.reliable_bytes;
+    }
+}
+
+impl SubAssign for Weight {
+    fn sub_assign(&mut self, other: Self) {
+        self.bytes -= other.bytes;
+        self.reliable -= other.reliable;
+        self.reliable_bytes -= other.reliable_bytes;
+    }
+}
+
+/// What was taken away from something that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Nothing,
+    /// So much, and something is left.
+    Part(Weight),
+    /// All of it.
+    Whole,
 }
 
 /// Lets out what a step produced once it may be shown. A game that is not durable has nothing to wait for: its gate is
@@ -46,9 +73,7 @@ impl<T> Gate<T> {
     /// Takes what a step produced. Steps come in order.
     pub(crate) fn hold(&mut self, now: Now, step: Step, weight: Weight, produced: T) {
         debug_assert!(self.held.back().is_none_or(|last| last.step <= step), "steps come in order");
-        self.weight.bytes += weight.bytes;
-        self.weight.reliable += weight.reliable;
-        self.weight.reliable_bytes += weight.reliable_bytes;
+        self.weight += weight;
         self.held.push_back(Held { step, since: now, weight, produced });
     }
 
@@ -64,10 +89,27 @@ impl<T> Gate<T> {
         let shown =
             if pintail_core::sabotage::is_on(pintail_core::sabotage::Sabotage::Gate) { Step(u64::MAX) } else { shown };
         let held = self.held.pop_front_if(|held| held.step <= shown)?;
-        self.weight.bytes -= held.weight.bytes;
-        self.weight.reliable -= held.weight.reliable;
-        self.weight.reliable_bytes -= held.weight.reliable_bytes;
+        self.weight -= held.weight;
         Some((held.step, held.produced))
+    }
+
+    /// Takes something away from the last that is held of which `take` takes anything.
+    pub(crate) fn take_from_last(&mut self, mut take: impl FnMut(&mut T) -> Taken) {
+        for (place, held) in self.held.iter_mut().enumerate().rev() {
+            match take(&mut held.produced) {
+                Taken::Nothing => {}
+                Taken::Part(weight) => {
+                    held.weight -= weight;
+                    self.weight -= weight;
+                    return;
+                }
+                Taken::Whole => {
+                    self.weight -= held.weight;
+                    self.held.remove(place);
+                    return;
+                }
+            }
+        }
     }
 
     /// The last step whose messages may be shown to anyone.
@@ -118,6 +160,26 @@ mod tests {
         gate.open_to(Step(3));
         assert_eq!(gate.release(), Some((Step(3), 3)));
         assert_eq!(gate.held_since(), None);
+    }
+
+    #[test]
+    fn what_is_taken_from_the_last_weighs_no_more() {
+        let heavy = Weight { bytes: HELD_BYTES_MAX / 2, ..LIGHT };
+        let mut gate = Gate::new();
+        for step in 1..=3 {
+            gate.hold(Now::default(), Step(step), heavy, step);
+        }
+        let take = |what: u64, taken| move |step: &mut u64| if *step == what { taken } else { Taken::Nothing };
+        gate.take_from_last(take(9, Taken::Whole));
+        assert!(!gate.has_room());
+        gate.take_from_last(take(2, Taken::Whole));
+        assert!(gate.held().map(|(step, _)| step).eq([Step(1), Step(3)]));
+        assert!(!gate.has_room());
+        gate.take_from_last(take(3, Taken::Part(Weight { bytes: 1, ..LIGHT })));
+        assert!(gate.has_room());
+        gate.open_to(Step(3));
+        while gate.release().is_some() {}
+        assert_eq!(gate.weight, LIGHT);
     }
 
     #[test]

@@ -142,6 +142,13 @@ impl Seat {
         }
     }
 
+    /// The player waits to be attached, and is told nothing until then. Whether the player waited already.
+    pub(crate) fn park(&mut self, parked: Parked, generation: Generation) -> bool {
+        (self.link, self.generation) = (None, generation);
+        (self.away_until, self.ack_due) = (None, None);
+        self.parked.replace(parked).is_some()
+    }
+
     pub(crate) fn attach(&mut self, link: LinkId, generation: Generation) {
         self.link = Some(link);
         self.generation = generation;

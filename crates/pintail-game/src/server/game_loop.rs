@@ -348,7 +348,8 @@ impl GameLoop {
             self.phase.store_knows(now);
             self.phase.scanned(now);
         }
-        let left = Left { games: self.host.unfinished_games(), flushed: self.host.is_flushed() };
+        let games = self.host.unfinished_games();
+        let left = Left { games, flushed: games == 0 && self.host.is_flushed() };
         match self.phase.go_on(now, left) {
             Task::None => {}
             Task::Report(rest) => {

@@ -7,14 +7,15 @@
 //! ```
 //!
 //! Nothing waits for a batch to fill: while batches are under way the next one gathers, so batches grow with the load and
-//! a lone write leaves at once.
+//! a lone write leaves at once. A heavy write is a batch of its own, beside the others: one that takes so long that it
+//! fails must not fail them too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use pintail_store::{JournalWrite, SharedStore, StoreError, WriteContent, WriteOutcome};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -29,12 +30,16 @@ pub(super) const WRITES_MAX: usize = 16_384;
 /// How many games one batch writes for. It is one call, and the answers of the first wait for the last.
 const BATCH_WRITES_MAX: usize = 512;
 
-/// How many bytes a batch has before it takes no further write: some milliseconds of a slow network.
+/// How many bytes a batch has before it takes no further write: some milliseconds of a slow network. A write that has more
+/// alone is heavy.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many batches are under way at once. A game has one write under way at most, so it is never in two. With the second,
 /// a write waits for half a round trip to the store on average before it leaves, and not for a whole one.
 const BATCHES_UNDER_WAY_MAX: usize = 2;
+
+/// How many heavy writes are under way at once, beside the batches.
+const HEAVY_UNDER_WAY_MAX: usize = 1;
 
 /// How many batches' answers may wait for the loop; the worker waits with the next.
 pub(super) const COMMITS_MAX: usize = 16;
@@ -52,6 +57,10 @@ pub(super) struct Handed {
 impl Handed {
     pub(super) fn new(write: JournalWrite) -> Self {
         Self { write, at: Instant::now() }
+    }
+
+    fn is_heavy(&self) -> bool {
+        bytes_of(&self.write) > BATCH_BYTES_MAX
     }
 
     /// The answer if the write could not even be queued.
@@ -81,20 +90,35 @@ pub(super) async fn run(
 ) {
     let worker = Arc::new(Worker { store, commits, metrics, in_trouble: AtomicBool::new(false) });
     let permits = Arc::new(Semaphore::new(BATCHES_UNDER_WAY_MAX));
+    let heavy_permits = Arc::new(Semaphore::new(HEAVY_UNDER_WAY_MAX));
     let tasks = TaskTracker::new();
     loop {
         // First the permit, so that everything that arrives meanwhile is in the batch.
-        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit = permit_of(&permits).await;
         let Some(first) = writes.recv().await else { break };
-        let batch = Batch::gather(first, &mut writes);
-        let worker = worker.clone();
-        tasks.spawn(async move {
-            worker.commit(batch).await;
-            drop(permit);
-        });
+        let Gathered { batch, heavy } = Gathered::from(first, &mut writes);
+        // Those that wait are one of each game at most, as those in the queue are.
+        for write in heavy {
+            let (worker, permits) = (worker.clone(), heavy_permits.clone());
+            tasks.spawn(async move {
+                let _permit = permit_of(&permits).await;
+                worker.commit(Batch::of(write)).await;
+            });
+        }
+        if !batch.writes.is_empty() {
+            let worker = worker.clone();
+            tasks.spawn(async move {
+                worker.commit(batch).await;
+                drop(permit);
+            });
+        }
     }
     tasks.close();
     tasks.wait().await;
+}
+
+async fn permit_of(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    permits.clone().acquire_owned().await.expect("the semaphore is never closed")
 }
 
 /// Writes of different games that go to the store in one call.
@@ -105,18 +129,45 @@ struct Batch {
     bytes: usize,
 }
 
-impl Batch {
+/// What was taken off the queue at once.
+#[derive(Debug, Default)]
+struct Gathered {
+    batch: Batch,
+    /// Those that are too heavy for it.
+    heavy: Vec<Handed>,
+}
+
+impl Gathered {
     /// This write and all that wait behind it, up to what a batch takes.
-    fn gather(first: Handed, writes: &mut mpsc::Receiver<Handed>) -> Self {
-        let mut batch = Self::default();
-        batch.add(first);
-        while batch.writes.len() < BATCH_WRITES_MAX
-            && batch.bytes < BATCH_BYTES_MAX
+    fn from(first: Handed, writes: &mut mpsc::Receiver<Handed>) -> Self {
+        let mut gathered = Self::default();
+        gathered.add(first);
+        while gathered.batch.has_room()
             && let Ok(next) = writes.try_recv()
         {
-            batch.add(next);
+            gathered.add(next);
         }
+        gathered
+    }
+
+    fn add(&mut self, handed: Handed) {
+        if handed.is_heavy() {
+            self.heavy.push(handed);
+        } else {
+            self.batch.add(handed);
+        }
+    }
+}
+
+impl Batch {
+    fn of(handed: Handed) -> Self {
+        let mut batch = Self::default();
+        batch.add(handed);
         batch
+    }
+
+    fn has_room(&self) -> bool {
+        self.writes.len() < BATCH_WRITES_MAX && self.bytes < BATCH_BYTES_MAX
     }
 
     fn add(&mut self, Handed { write, at }: Handed) {

@@ -50,7 +50,7 @@ pub(super) enum Placements {
 pub(super) struct Left {
     /// Games that go on or are on their way from the store.
     pub(super) games: usize,
-    /// Whether those that are over are known to be so by all who can be told.
+    /// Whether there are none, and those that are over are known to be so by all who can be told.
     pub(super) flushed: bool,
 }
 
@@ -115,7 +115,7 @@ impl Phase {
                     return Task::Report(drain.until.since(now));
                 }
             }
-            Self::Flushing { until } if (left.games == 0 && left.flushed) || *until <= now => *self = Self::Over,
+            Self::Flushing { until } if left.flushed || *until <= now => *self = Self::Over,
             Self::Serving | Self::Flushing { .. } | Self::Over => {}
         }
         Task::None

@@ -2,7 +2,7 @@
 
 use pintail_core::{EntryNumber, Epoch, GameId, SessionId, Slot};
 use pintail_net::LinkId;
-use pintail_store::{Claimed, HandOverOutcome, Owner, RestoreOutcome, SavedGame, WriteOutcome};
+use pintail_store::{Claimed, GameRecord, HandOverOutcome, Owner, RestoreOutcome, SavedGame, WriteOutcome};
 use pintail_wire::Frame;
 
 use crate::runtime::Now;
@@ -21,7 +21,6 @@ pub type Answer<T> = Result<T, StoreFailed>;
 
 /// Something that happens to a game server.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "events are handled one by one, and never kept in numbers")]
 pub enum HostEvent {
     /// The server is registered in this slot.
     Joined(Slot),
@@ -42,8 +41,11 @@ pub enum HostEvent {
     },
     /// Answers [`Command::Load`](crate::runtime::Command::Load).
     Loaded(GameId, Answer<Option<SavedGame>>),
-    /// Answers [`Command::End`](crate::runtime::Command::End): whether the game is over with this owner.
-    EndAnswered(GameId, Answer<bool>),
+    /// Answers [`Command::Load`](crate::runtime::Command::Load) of a game of which the store has nothing that can be used:
+    /// its record, if that can be read, and what is wrong with the rest.
+    Damaged(GameId, Option<GameRecord>, String),
+    /// Answers [`Command::End`](crate::runtime::Command::End): whether the game is over with the owner of this epoch.
+    EndAnswered(GameId, Epoch, Answer<bool>),
     /// Answers [`Command::Restore`](crate::runtime::Command::Restore).
     Restored(GameId, Owner, Answer<RestoreOutcome>),
     /// Answers [`Command::Write`](crate::runtime::Command::Write): what became of the write whose last entry has

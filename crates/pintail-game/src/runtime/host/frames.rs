@@ -48,8 +48,9 @@ impl GameHost {
         let Some(session) = take_session(&mut body) else { return false };
         match game::Input::decode(body) {
             Ok(input) => {
-                if let Some(game) = self.touch(input.game) {
-                    game.input(now, link, session, input, fx);
+                if let Some(game) = self.games.get_mut(&input.game) {
+                    self.turns.push(input.game);
+                    game.input(now, link, session, input, &self.current, fx);
                 }
             }
             Err(malformed) => self.unreadable(now, link, session, &malformed.to_string(), fx),

@@ -63,6 +63,8 @@ pub struct GameHost {
     games: HashMap<GameId, RunningGame>,
     /// How many of them are journaled.
     journaled: usize,
+    /// How many of them went on as of their last turn.
+    live: usize,
     /// The game that a session attached to last. The game itself knows whether it still is.
     sessions: HashMap<SessionId, GameId>,
     /// Games on their way from the store, with what waits for them.
@@ -78,6 +80,8 @@ pub struct GameHost {
     takeover: Takeover,
     moves: Moves,
     refresh: Refresh,
+    /// Games that were dropped since the last turn because the store says that they are not ours.
+    fenced: Vec<GameId>,
     /// What is known of games that are not deterministic.
     findings: Findings,
     current: Arc<CurrentGame>,
@@ -96,6 +100,7 @@ impl GameHost {
             slot: None,
             games: HashMap::new(),
             journaled: 0,
+            live: 0,
             sessions: HashMap::new(),
             loads: HashMap::new(),
             restores: VecDeque::new(),
@@ -106,6 +111,7 @@ impl GameHost {
             takeover: Takeover::default(),
             moves: Moves::new(policy.hand_over_batch),
             refresh: Refresh::default(),
+            fenced: Vec::new(),
             findings: Findings::default(),
             current: Arc::new(CurrentGame::default()),
             rng: SmallRng::seed_from_u64(seed),
@@ -128,12 +134,13 @@ impl GameHost {
             HostEvent::LinkClosed(link) => self.close_link(now, link),
             HostEvent::Placed(id) => self.load(id, fx),
             HostEvent::PlayerLeft(id, session) => self.player_left(id, session, fx),
-            HostEvent::Hosted { games, asked } => self.compare(games, asked, fx),
+            HostEvent::Hosted { games, asked } => self.compare(now, games, asked, fx),
             HostEvent::Loaded(id, answer) => self.loaded(now, id, answer, fx),
-            HostEvent::EndAnswered(id, answer) => {
-                let rng = &mut self.rng;
-                if let Some(game) = self.games.get_mut(&id) {
-                    let reaction = game.end_answered(now, answer.ok(), rng);
+            HostEvent::Damaged(id, record, problem) => self.damaged(now, id, record, problem, fx),
+            HostEvent::EndAnswered(id, epoch, answer) => {
+                let game = self.games.get_mut(&id).filter(|game| game.owner.epoch == epoch);
+                if let Some(game) = game {
+                    let reaction = game.end_answered(now, answer.ok(), &mut self.rng);
                     self.turns.push(id);
                     if reaction == Reaction::Drop {
                         self.fence(id, fx);
@@ -157,7 +164,7 @@ impl GameHost {
                 }
             }
             HostEvent::LookForOrphans => self.claim(now, fx),
-            HostEvent::Lease(until) => self.renew(now, until),
+            HostEvent::Lease(until) => self.renew(now, until, fx),
             HostEvent::StoreDoubted => self.doubt_store(now),
             HostEvent::Drain => self.drain(now, WithoutServer::Keep),
             HostEvent::Stop => self.stop(now, fx),
@@ -199,6 +206,7 @@ impl GameHost {
         if self.takeover.wants_more() {
             self.claim(now, fx);
         }
+        self.tell_fenced();
         self.tell_differences(fx);
     }
 
@@ -214,6 +222,7 @@ impl GameHost {
         self.current.enter(game.order());
         game.advance(moment, budget, fx);
         self.current.leave();
+        self.live -= usize::from(game.has_just_ended());
         if game.is_over(now) {
             return self.forget(id);
         }
@@ -235,10 +244,10 @@ impl GameHost {
         [timer, lapse, self.refresh.due(), self.moves.due()].into_iter().flatten().min()
     }
 
-    /// How many games go on.
+    /// How many games go on, as of the last [`advance`](Self::advance).
     #[must_use]
-    pub fn live_games(&self) -> usize {
-        self.games.values().filter(|game| game.is_live()).count()
+    pub const fn live_games(&self) -> usize {
+        self.live
     }
 
     /// How many games go on or are on their way from the store.
@@ -323,10 +332,12 @@ impl GameHost {
     /// A game is here from now on.
     fn add(&mut self, now: Now, game: RunningGame) {
         let id = game.order().id;
+        debug_assert!(!self.games.contains_key(&id), "{id} is loaded while it is here");
         if game.is_journaled() {
             self.journaled += 1;
             self.moves.add(now, id);
         }
+        self.live += usize::from(game.counts_as_live);
         self.games.insert(id, game);
         self.turns.push(id);
     }
@@ -361,6 +372,7 @@ impl GameHost {
     fn forget(&mut self, id: GameId) {
         let Some(game) = self.games.remove(&id) else { return };
         self.journaled -= usize::from(game.is_journaled());
+        self.live -= usize::from(game.counts_as_live);
         self.moves.gone(id);
         self.takeover.acquit(id);
         if let Some(timer) = game.timer {

@@ -11,11 +11,12 @@ use crate::runtime::{Effects, Now};
 
 impl GameHost {
     /// The lease is held until then.
-    pub(super) fn renew(&mut self, now: Now, until: Now) {
+    pub(super) fn renew(&mut self, now: Now, until: Now, fx: &mut Effects) {
         if self.voice.renew(now, until) == Renewal::AfterLapse {
             self.games.values_mut().for_each(|game| game.doubt_ownership(now));
             self.turns.push_all(self.games.keys().copied().collect());
             self.refresh.begin(now, self.journaled_games());
+            self.doubt_loads(fx);
         }
     }
 
@@ -95,9 +96,18 @@ impl GameHost {
 
     /// The game is another server's, or over: it is dropped with everything that it has not said.
     pub(super) fn fence(&mut self, id: GameId, fx: &mut Effects) {
-        warn!(game = %id, "the store says that the game is not ours; it is dropped");
+        debug!(game = %id, "the store says that the game is not ours; it is dropped");
         fx.stats.fenced_games += 1;
+        self.fenced.push(id);
         self.drop_game(id, "the game is run by another server now", fx);
+    }
+
+    /// Says once how many games were dropped: after a takeover it is all of them.
+    pub(super) fn tell_fenced(&mut self) {
+        if let [first, ..] = self.fenced[..] {
+            warn!(games = self.fenced.len(), %first, "the store says that games are not ours; they are dropped");
+            self.fenced.clear();
+        }
     }
 
     /// Forgets a game that goes on elsewhere. Its players are told to ask where.

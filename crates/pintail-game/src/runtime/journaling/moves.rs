@@ -1,6 +1,6 @@
 //! Which games leave a draining server, and when.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pintail_core::GameId;
 use pintail_store::WithoutServer;
@@ -16,18 +16,22 @@ pub(crate) struct Moves {
     without_server: Option<WithoutServer>,
     /// Those that wait, each from when on it may be tried.
     waiting: BTreeSet<(Now, GameId)>,
+    /// From when on: the same, by game.
+    times: HashMap<GameId, Now>,
     under_way: HashSet<GameId>,
 }
 
 impl Moves {
     pub(crate) fn new(at_once_max: usize) -> Self {
-        Self { at_once_max, without_server: None, waiting: BTreeSet::new(), under_way: HashSet::new() }
+        let (waiting, times) = (BTreeSet::new(), HashMap::new());
+        Self { at_once_max, without_server: None, waiting, times, under_way: HashSet::new() }
     }
 
     /// Hands these games over, and every one that comes later.
     pub(crate) fn begin(&mut self, now: Now, without_server: WithoutServer, games: impl IntoIterator<Item = GameId>) {
         self.without_server = Some(without_server);
         self.waiting.clear();
+        self.times.clear();
         games.into_iter().for_each(|id| self.add(now, id));
     }
 
@@ -39,7 +43,9 @@ impl Moves {
     /// A game has come that is to leave again.
     pub(crate) fn add(&mut self, now: Now, id: GameId) {
         if self.has_begun() && !self.under_way.contains(&id) {
+            self.wait_no_longer(id);
             self.waiting.insert((now, id));
+            self.times.insert(id, now);
         }
     }
 
@@ -47,7 +53,7 @@ impl Moves {
     pub(crate) fn next(&mut self, now: Now) -> Option<(GameId, WithoutServer)> {
         let without_server = self.without_server?;
         let (_, id) = self.waiting.first().copied().filter(|(at, _)| *at <= now && self.has_room())?;
-        self.waiting.pop_first();
+        self.wait_no_longer(id);
         self.under_way.insert(id);
         Some((id, without_server))
     }
@@ -62,8 +68,12 @@ impl Moves {
     /// A game is gone from here, wherever to.
     pub(crate) fn gone(&mut self, id: GameId) {
         self.under_way.remove(&id);
-        if self.has_begun() {
-            self.waiting.retain(|(_, other)| *other != id);
+        self.wait_no_longer(id);
+    }
+
+    fn wait_no_longer(&mut self, id: GameId) {
+        if let Some(time) = self.times.remove(&id) {
+            self.waiting.remove(&(time, id));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which games are written anew, and when, after the store may have lost what it acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use pintail_core::GameId;
 
@@ -22,6 +22,13 @@ impl Refresh {
             self.next = self.next.max(now);
         }
         self.waiting = games.into_iter().collect();
+    }
+
+    /// These are written anew as well, after those that wait.
+    pub(crate) fn add(&mut self, now: Now, games: impl IntoIterator<Item = GameId>) {
+        let known: HashSet<_> = self.waiting.iter().copied().collect();
+        let waiting = std::mem::take(&mut self.waiting);
+        self.begin(now, waiting.into_iter().chain(games.into_iter().filter(|id| !known.contains(id))));
     }
 
     /// Those whose time has come.
@@ -62,5 +69,17 @@ mod tests {
         assert!(refresh.take_due(next).eq([game(REFRESH_BATCH as u64)]));
         refresh.begin(next, [game(1)]);
         assert_eq!(refresh.due(), Some(next + REFRESH_PERIOD), "however often it is asked for");
+    }
+
+    #[test]
+    fn games_that_are_found_missing_wait_behind_the_others_and_once() {
+        let game = |room| GameId { room: RoomId(room), round: Round(1) };
+        let now = Now(Duration::from_secs(7));
+        let mut refresh = Refresh::default();
+        refresh.begin(now, [game(3), game(2)]);
+        refresh.add(now, [game(1), game(2), game(4)]);
+        assert!(refresh.take_due(now).eq([3, 2, 1, 4].map(game)));
+        refresh.add(now, [game(3)]);
+        assert_eq!(refresh.due(), Some(now + REFRESH_PERIOD));
     }
 }

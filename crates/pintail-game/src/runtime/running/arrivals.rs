@@ -110,8 +110,7 @@ impl RunningGame {
         let elsewhere = self.detached(GameDetachReason::AttachedElsewhere, ATTACHED_ELSEWHERE, true);
         let seat = &mut self.seats[player.index()];
         let former = seat.place();
-        let was_parked = seat.parked.replace(parked).is_some();
-        (seat.link, seat.generation, seat.away_until) = (None, generation, None);
+        let was_parked = seat.park(parked, generation);
         if let Some(former) = former.filter(|former| *former != parked.link) {
             fx.deliver(former, Delivery::detached(seat.session, &elsewhere));
         }

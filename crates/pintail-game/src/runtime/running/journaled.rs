@@ -265,13 +265,6 @@ impl RunningGame {
         }
     }
 
-    /// The store says that it does not have the game, or has it elsewhere.
-    pub(crate) fn is_missing(&mut self) {
-        if let Some(journal) = &mut self.journal {
-            journal.writer.mend();
-        }
-    }
-
     /// It is the game's turn to be written anew, if it has to be.
     pub(crate) fn refresh(&mut self, fx: &mut Effects) {
         let Some(journal) = &mut self.journal else { return };

@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use outbound::Produced;
 
 use super::contain::contain;
+use super::current::CurrentGame;
 use super::effects::{Command, Delivery, Effects};
 use super::ending::{Ending, cut_short};
 use super::gate::Gate;
@@ -88,6 +89,8 @@ pub(crate) struct RunningGame {
     is_unreadable: bool,
     /// No seat has anything due before this.
     seats_due: Option<Now>,
+    /// Whether the host counts it among the games that go on.
+    pub(crate) counts_as_live: bool,
     /// The entry of this game in the host's list of times, which only the host changes.
     pub(crate) timer: Option<Now>,
 }
@@ -100,15 +103,18 @@ impl RunningGame {
         policy: JournalPolicy,
         order: GameOrder,
         owner: Owner,
+        current: &CurrentGame,
         fx: &mut Effects,
     ) -> Self {
         let game_type = types.get(&order.game_type).cloned();
         let mut running = Self::prepare(now, game_type.as_deref(), policy, order, owner);
+        current.enter(&running.order);
         fx.stats.games_started += 1;
         info!(game = %running.order.id, game_type = %running.order.game_type, "game started");
         let verdict = running.create(game_type.as_deref(), fx);
         running.check_from_creation(policy, game_type.as_ref(), fx);
         running.conclude(now, Course::Live, Vec::new(), verdict, fx);
+        current.leave();
         running
     }
 
@@ -144,6 +150,7 @@ impl RunningGame {
             ending: None,
             is_unreadable: false,
             seats_due: Some(attach_until),
+            counts_as_live: true,
             timer: None,
             order: Arc::new(order),
         }
@@ -279,6 +286,11 @@ impl RunningGame {
     /// Whether the game still goes on.
     pub(crate) fn is_live(&self) -> bool {
         self.ending.is_none()
+    }
+
+    /// Whether the game has ended since it was counted as one that goes on. From now on it is not.
+    pub(crate) fn has_just_ended(&mut self) -> bool {
+        !self.is_live() && std::mem::take(&mut self.counts_as_live)
     }
 
     /// When something is due by itself.

@@ -7,7 +7,8 @@ use pintail_wire::{game, kind};
 
 use super::RunningGame;
 use crate::api::Player;
-use crate::runtime::gate::Weight;
+use crate::limits::HELD_STATES_MAX;
+use crate::runtime::gate::{Taken, Weight};
 use crate::runtime::seat::{Bound, Seat, Sent, Tag};
 use crate::runtime::{Command, Delivery, Effects, Emission, Now, Recipients, Urgency};
 
@@ -32,25 +33,64 @@ impl Produced {
         self.consumed.is_empty() && self.messages.is_empty() && !self.ends
     }
 
-    pub(super) fn weight(&self) -> Weight {
+    fn weight(&self) -> Weight {
+        let mut weight = Weight::default();
+        self.messages.iter().for_each(|message| weight += message.weight());
+        weight
+    }
+
+    fn count_states(&self, to: Recipients) -> usize {
+        self.messages.iter().filter(|message| message.is_state_for(to)).count()
+    }
+
+    /// Takes the last state for these players away.
+    fn take_state(&mut self, to: Recipients) -> Taken {
+        let Some(place) = self.messages.iter().rposition(|message| message.is_state_for(to)) else {
+            return Taken::Nothing;
+        };
+        let weight = self.messages.remove(place).weight();
+        if self.is_nothing() { Taken::Whole } else { Taken::Part(weight) }
+    }
+}
+
+impl Message {
+    fn weight(&self) -> Weight {
         /// What a message takes beside its payload.
         const MESSAGE_BYTES: usize = 64;
-        let mut weight = Weight::default();
-        for message in &self.messages {
-            match message {
-                Message::State { payload, .. } => weight.bytes += payload.len() + MESSAGE_BYTES,
-                Message::Reliable { payload, .. } => {
-                    weight.bytes += payload.len() + MESSAGE_BYTES;
-                    weight.reliable += 1;
-                    weight.reliable_bytes += payload.len();
-                }
+        match self {
+            Self::State { payload, .. } => Weight { bytes: payload.len() + MESSAGE_BYTES, ..Weight::default() },
+            Self::Reliable { payload, .. } => {
+                let bytes = payload.len();
+                Weight { bytes: bytes + MESSAGE_BYTES, reliable: 1, reliable_bytes: bytes }
             }
         }
-        weight
+    }
+
+    fn is_state_for(&self, players: Recipients) -> bool {
+        matches!(self, Self::State { to, .. } if *to == players)
     }
 }
 
 impl RunningGame {
+    /// Brings what a step produced to the gate.
+    pub(super) fn hold(&mut self, now: Now, step: Step, produced: Produced) {
+        for message in &produced.messages {
+            if let Message::State { to, .. } = message {
+                self.make_way(*to);
+            }
+        }
+        self.gate.hold(now, step, produced.weight(), produced);
+    }
+
+    /// Of the states for the same players the oldest wait, which can be shown first, and the newest: the one before it
+    /// gives way. So a long wait ends with few states to send; a short one, with all of them.
+    fn make_way(&mut self, to: Recipients) {
+        let held = self.gate.held();
+        if held.map(|(_, produced)| produced.count_states(to)).sum::<usize>() >= HELD_STATES_MAX {
+            self.gate.take_from_last(|produced| produced.take_state(to));
+        }
+    }
+
     pub(super) fn number(
         &mut self,
         emission: Emission,

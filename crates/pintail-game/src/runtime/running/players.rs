@@ -10,6 +10,7 @@ use pintail_wire::game;
 use super::RunningGame;
 use crate::api::{LeaveReason, Pace, Player};
 use crate::limits::{EVENT_BYTES, PENDING_BYTES_MAX};
+use crate::runtime::current::CurrentGame;
 use crate::runtime::{Delivery, Effects, Event, Now};
 
 impl RunningGame {
@@ -20,7 +21,15 @@ impl RunningGame {
     }
 
     /// Takes an input. One from a connection that is not the current one is forgotten: the client sends it again.
-    pub(crate) fn input(&mut self, now: Now, link: LinkId, session: SessionId, input: game::Input, fx: &mut Effects) {
+    pub(crate) fn input(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        session: SessionId,
+        input: game::Input,
+        current: &CurrentGame,
+        fx: &mut Effects,
+    ) {
         let Some(player) = self.acknowledge(now, link, session, input.ack, fx) else { return };
         if self.ending.is_some() {
             return;
@@ -30,7 +39,9 @@ impl RunningGame {
                 let message = "too many inputs before the game's next step";
                 return self.expel(now, player, GameDetachReason::Flood, message, true, fx);
             }
+            current.enter(&self.order);
             self.step(now, fx);
+            current.leave();
         }
         match self.seats[player.index()].accept(input.seq) {
             Ok(Arrival::New) => {

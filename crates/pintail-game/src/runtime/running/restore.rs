@@ -1,7 +1,7 @@
 //! A game comes back from what was kept of it.
 
 use pintail_core::{EntryNumber, Step};
-use pintail_store::{EndReason, SavedGame, SavedJournal, SavedSnapshot};
+use pintail_store::{GameRecord, SavedGame, SavedJournal, SavedSnapshot};
 use thiserror::Error;
 use tracing::{error, info};
 
@@ -12,7 +12,7 @@ use crate::journal::{BadJournal, Entry, Snapshot};
 use crate::limits::FIRST_ATTACH_GRACE_MIN;
 use crate::runtime::contain::{Panicked, contain};
 use crate::runtime::current::CurrentGame;
-use crate::runtime::ending::cut_short;
+use crate::runtime::ending::unreadable;
 use crate::runtime::gate::Gate;
 use crate::runtime::host::JournalPolicy;
 use crate::runtime::journaling::{Reach, Settling, Writer};
@@ -24,6 +24,8 @@ use crate::types::{AnyType, GameTypes, GameValue, SnapshotError};
 /// Why a game can't come back.
 #[derive(Debug, Error)]
 enum Lost {
+    #[error("{0}")]
+    Damaged(String),
     #[error("this server hosts no games of its type: run it with a build that does")]
     UnknownType,
     #[error(transparent)]
@@ -70,8 +72,21 @@ impl RunningGame {
             Err(lost) => running.fail(now, &lost, fx),
         }
         current.leave();
-        let failed = running.ending.as_ref().is_some_and(|ending| ending.outcome.reason == EndReason::Crashed);
-        fx.stats.failed_replays += u64::from(failed);
+        running
+    }
+
+    /// A game of which the store has nothing that can be used: it is over.
+    pub(crate) fn damaged(
+        now: Now,
+        types: &GameTypes,
+        policy: JournalPolicy,
+        record: GameRecord,
+        problem: String,
+        fx: &mut Effects,
+    ) -> Self {
+        let game_type = types.get(&record.order.game_type).cloned();
+        let mut running = Self::prepare(now, game_type.as_deref(), policy, record.order, record.owner);
+        running.fail(now, &Lost::Damaged(problem), fx);
         running
     }
 
@@ -174,7 +189,8 @@ impl RunningGame {
     fn fail(&mut self, now: Now, lost: &Lost, fx: &mut Effects) {
         let (id, game_type) = (self.order.id, &self.order.game_type);
         error!(game = %id, %game_type, problem = %lost, "what was kept of a game can't be used; the game ends and is kept");
-        let outcome = cut_short(EndReason::Crashed, "What was kept of the game can't be read, so it had to end.");
+        fx.stats.failed_replays += 1;
+        let outcome = unreadable();
         self.is_unreadable = true;
         self.journal = None;
         self.gate = Gate::new();

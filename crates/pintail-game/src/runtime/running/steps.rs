@@ -167,8 +167,7 @@ impl RunningGame {
         }
         let produced = Produced { consumed, messages, ends };
         if !produced.is_nothing() {
-            let weight = produced.weight();
-            self.gate.hold(now, step, weight, produced);
+            self.hold(now, step, produced);
         }
         // Before anything is sent: what comes after the messages that were given up would be a gap.
         for player in overflowed {

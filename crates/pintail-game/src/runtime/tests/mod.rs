@@ -7,6 +7,7 @@ mod games;
 mod pace;
 mod store;
 mod streams;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use client::{Client, Seen};
 use games::{Metronome, Order, Probe};
 
 use super::host::StoreFailed;
-use super::{Budget, Command, Effects, GameHost, HostEvent, Now};
+use super::{Budget, Command, Effects, GameHost, HostEvent, JournalPolicy, Now};
 use crate::GameTypes;
 
 const GAME: GameId = GameId { room: RoomId(7), round: Round(1) };
@@ -61,7 +62,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let types = GameTypes::new().with::<Probe>().with::<Metronome>();
-        let mut host = GameHost::new(Arc::new(types), INCARNATION, super::JournalPolicy::default(), 5);
+        let mut host = GameHost::new(Arc::new(types), INCARNATION, JournalPolicy::default(), 5);
         let mut fx = Effects::default();
         host.handle(Now::default(), HostEvent::Joined(SLOT), &mut fx);
         Self {
@@ -167,7 +168,7 @@ impl World {
                     self.ends.push((id, outcome.clone()));
                     Ok(self.records.get_mut(&id).map(|record| record.outcome = Some(outcome)).is_some())
                 };
-                self.hold(HostEvent::EndAnswered(id, answer));
+                self.hold(HostEvent::EndAnswered(id, owner.epoch, answer));
             }
             other => self.others.push(other),
         }

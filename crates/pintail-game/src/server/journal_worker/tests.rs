@@ -167,6 +167,22 @@ async fn a_batch_is_bounded_in_writes_and_in_bytes() {
 }
 
 #[tokio::test]
+async fn a_heavy_write_goes_alone_and_leaves_the_way_free_for_the_others() {
+    let mut rig = Rig::start(Scripted::new(None));
+    for (room, bytes) in [(1, BATCH_BYTES_MAX), (2, BATCH_BYTES_MAX), (3, 8), (4, 8)] {
+        rig.writes.try_send(write(room, bytes)).unwrap();
+    }
+    rig.store.until_calls(2).await;
+    rig.writes.try_send(write(5, 8)).unwrap();
+    rig.store.until_calls(3).await;
+    assert_eq!(rig.store.calls(), [vec![1], vec![3, 4], vec![5]], "the second heavy one waits for the first");
+    rig.store.go_on.add_permits(1);
+    assert_eq!(rig.answers().await, [(1, 11, Ok(WriteOutcome::Committed))]);
+    rig.store.until_calls(4).await;
+    assert_eq!(rig.store.calls()[3], [2]);
+}
+
+#[tokio::test]
 async fn a_game_whose_write_the_store_refuses_does_not_hold_the_others_up() {
     let mut rig = Rig::start(Scripted::new(Some(3)));
     rig.store.go_on.add_permits(100);

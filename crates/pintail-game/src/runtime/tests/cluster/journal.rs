@@ -3,6 +3,7 @@
 use pintail_store::WriteOutcome;
 
 use super::*;
+use crate::limits::HELD_STATES_MAX;
 
 #[test]
 fn what_a_step_did_is_shown_once_its_entry_is_committed() {
@@ -135,7 +136,9 @@ fn quiet_steps_leave_at_once_as_far_as_the_last_entry_reaches() {
     assert_eq!(cluster.server(0).stats.steps - before.steps, 40, "stepping never waits for the store");
     cluster.store_answers = true;
     cluster.settle();
-    assert_eq!(cluster.take_states(ANN).len(), 40 - shown.len());
+    let late = cluster.take_states(ANN);
+    assert_eq!(late.len(), HELD_STATES_MAX, "a long wait does not end in a burst: {late:?}");
+    assert_eq!(late.last(), Some(&cluster.server(0).host.step_of(GAME)));
     let before = cluster.stats(0);
     cluster.pass(ms(10_000));
     let entries = cluster.stats(0).journal_entries - before.journal_entries;

@@ -4,6 +4,7 @@ mod chaos;
 mod clients;
 mod games;
 mod journal;
+mod loads;
 mod moves;
 mod outages;
 mod players;
@@ -372,7 +373,7 @@ impl Cluster {
 fn failed(call: &Command, failure: StoreFailed) -> HostEvent {
     match call {
         Command::Load(id) => HostEvent::Loaded(*id, Err(failure)),
-        Command::End { id, .. } => HostEvent::EndAnswered(*id, Err(failure)),
+        Command::End { id, owner, .. } => HostEvent::EndAnswered(*id, owner.epoch, Err(failure)),
         Command::Write(write) => HostEvent::Written(write.game, write.owner.epoch, write.last(), Err(failure)),
         Command::Restore { order, owner, .. } => HostEvent::Restored(order.id, *owner, Err(failure)),
         Command::Claim { .. } => HostEvent::Claimed(Err(failure)),

@@ -1,6 +1,7 @@
 //! The store is away: for all, or for one server alone.
 
 use super::*;
+use crate::limits::HELD_STATES_MAX;
 
 /// The store is away for so long, and Ann says something at once.
 fn lose_the_store(cluster: &mut Cluster, seen: StoreSight) {
@@ -47,6 +48,74 @@ fn a_short_outage_is_held_out_and_loses_nothing() {
     cluster.pass(ms(1000));
     assert!(cluster.take_messages(ANN).contains(&"0: anyone?".to_owned()));
     assert_eq!(cluster.stats(0).went_unprotected, 0);
+}
+
+#[test]
+fn an_outage_ends_with_the_newest_state_and_few_of_those_before_it() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    cluster.pass(ms(1000));
+    lose_the_store(&mut cluster, StoreSight::Away);
+    cluster.pass(ms(1900));
+    cluster.store_is_away = false;
+    let before = cluster.server(0).host.step_of(GAME);
+    cluster.take(ANN);
+    cluster.pass(ms(600));
+    let shown = cluster.take_states(ANN);
+    let burst = shown.iter().filter(|step| **step <= before).count();
+    assert!((1..=HELD_STATES_MAX).contains(&burst), "{shown:?} after step {before}");
+    assert_eq!(shown.last(), Some(&cluster.server(0).host.step_of(GAME)), "{shown:?} after step {before}");
+}
+
+#[test]
+fn a_store_that_keeps_a_few_steps_waiting_costs_no_state() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    cluster.pass(ms(1000));
+    cluster.take(ANN);
+    let first = cluster.server(0).host.step_of(GAME) + 1;
+    for _ in 0..10 {
+        cluster.store_answers = false;
+        cluster.say(ANN, "busy");
+        cluster.pass(ms(100));
+        cluster.store_answers = true;
+        cluster.settle();
+    }
+    let last = cluster.server(0).host.step_of(GAME);
+    assert_eq!(cluster.take_states(ANN), (first..=last).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_store_that_is_always_slow_starves_nobody() {
+    let mut cluster = Cluster::playing("pulse", 1);
+    cluster.pass(ms(1000));
+    cluster.store_answers = false;
+    for second in 0..10 {
+        cluster.take(ANN);
+        for _ in 0..10 {
+            // Every step has an entry, so none is shown before it is committed.
+            cluster.say(ANN, "busy");
+            cluster.pass(ms(50));
+        }
+        cluster.answer(0);
+        cluster.settle();
+        let shown = cluster.take_states(ANN);
+        let behind = shown.last().map(|last| cluster.server(0).host.step_of(GAME) - last);
+        assert!(second == 0 || behind.is_some_and(|steps| steps <= 20), "{shown:?}, {behind:?} in round {second}");
+    }
+}
+
+#[test]
+fn a_game_whose_states_nobody_may_see_goes_on_without_keeping_them() {
+    let mut cluster = Cluster::playing("pulse", 2);
+    cluster.pass(ms(1000));
+    cluster.server(0).renews = false;
+    cluster.store_answers = false;
+    cluster.pass(ms(30_000));
+    cluster.server(0).renews = true;
+    cluster.store_answers = true;
+    cluster.take(ANN);
+    cluster.pass(ms(40));
+    let shown = cluster.take_states(ANN);
+    assert!((1..=HELD_STATES_MAX + 1).contains(&shown.len()), "{shown:?}");
 }
 
 #[test]

@@ -8,6 +8,24 @@ fn take_over(cluster: &mut Cluster) {
 }
 
 #[test]
+fn an_attach_that_waits_keeps_no_server_busy() {
+    let mut cluster = Cluster::playing("diary", 1);
+    // Nothing is said in answer, so the acknowledgement is due by itself.
+    cluster.say(ANN, "wake 5000");
+    cluster.pass(ms(50));
+    assert!(!cluster.client(ANN).outgoing.is_settled());
+    cluster.store_answers = false;
+    cluster.say(ANN, "which is not committed");
+    cluster.reattach(ANN, 0);
+    cluster.pass(ms(200));
+    assert!(!cluster.client(ANN).is_open);
+    assert!(cluster.next_due(0) > Some(cluster.now), "{:?} at {:?}", cluster.next_due(0), cluster.now);
+    cluster.store_answers = true;
+    cluster.settle();
+    assert!(cluster.client(ANN).is_open && cluster.client(ANN).outgoing.is_settled());
+}
+
+#[test]
 fn who_left_before_has_left_after() {
     let mut cluster = Cluster::playing("diary", 2);
     cluster.event(0, HostEvent::PlayerLeft(GAME, ANN));

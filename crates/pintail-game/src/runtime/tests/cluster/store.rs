@@ -72,7 +72,9 @@ impl Store {
     pub(super) fn call(&mut self, asker: Incarnation, command: &Command) -> HostEvent {
         match command {
             Command::Load(id) => HostEvent::Loaded(*id, Ok(self.games.get(id).map(|kept| kept.saved.clone()))),
-            Command::End { id, owner, outcome } => HostEvent::EndAnswered(*id, Ok(self.end(*id, *owner, outcome))),
+            Command::End { id, owner, outcome } => {
+                HostEvent::EndAnswered(*id, owner.epoch, Ok(self.end(*id, *owner, outcome)))
+            }
             Command::Write(write) => {
                 HostEvent::Written(write.game, write.owner.epoch, write.last(), Ok(self.write(write)))
             }

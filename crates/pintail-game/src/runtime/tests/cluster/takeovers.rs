@@ -223,39 +223,6 @@ fn the_answer_to_what_a_former_owner_asked_is_none_to_the_new_one_of_the_same_se
 }
 
 #[test]
-fn an_attach_that_comes_before_the_game_is_restored_waits_for_it() {
-    let mut cluster = Cluster::playing("diary", 2);
-    cluster.crash(0);
-    cluster.store_answers = false;
-    cluster.take_over(1);
-    cluster.answer(1);
-    cluster.reattach(ANN, 1);
-    assert!(!cluster.client(ANN).is_open);
-    assert_eq!(cluster.writes(1), ["Load"], "one load for both");
-    cluster.store_answers = true;
-    cluster.settle();
-    assert!(cluster.client(ANN).is_open);
-}
-
-#[test]
-fn a_game_that_was_asked_for_before_it_was_claimed_is_asked_for_again() {
-    let mut cluster = Cluster::playing("diary", 2);
-    cluster.crash(0);
-    cluster.store_answers = false;
-    cluster.reattach(ANN, 1);
-    let (load, _) = cluster.next_call(1).unwrap();
-    let asker = cluster.server_incarnation(1);
-    let early = cluster.store.call(asker, &load);
-    cluster.take_over(1);
-    cluster.answer(1);
-    cluster.event(1, early);
-    assert!(cluster.take(ANN).iter().all(|seen| !matches!(seen, Seen::Detached(..))));
-    cluster.store_answers = true;
-    cluster.settle();
-    assert!(cluster.client(ANN).is_open);
-}
-
-#[test]
 fn an_event_that_makes_the_game_panic_ends_it_wherever_it_is_played_again() {
     let mut cluster = Cluster::playing("diary", 2);
     cluster.store_answers = false;
@@ -270,7 +237,8 @@ fn an_event_that_makes_the_game_panic_ends_it_wherever_it_is_played_again() {
     cluster.pass(ms(100));
     assert_eq!(cluster.take(BOB).last(), Some(&Seen::Ended(GameEndReason::Crashed, String::new())));
     assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Crashed));
-    assert_eq!((cluster.stats(1).failed_replays, cluster.stats(1).panics), (1, 1));
+    let stats = cluster.stats(1);
+    assert_eq!((stats.failed_replays, stats.panics), (0, 1), "what was kept of it could be read");
 }
 
 #[test]
@@ -298,43 +266,6 @@ fn a_journal_that_cant_be_read_ends_its_game_and_is_kept() {
         assert_eq!(cluster.stats(1).failed_replays, 1);
         cluster.pass(ms(20_000));
         assert!(cluster.server(1).host.is_flushed());
-    }
-}
-
-#[test]
-fn a_game_that_the_store_cant_give_is_ended_too() {
-    let mut cluster = Cluster::playing("diary", 2);
-    cluster.crash(0);
-    cluster.store_answers = false;
-    cluster.take_over(1);
-    cluster.answer(1);
-    cluster.settle();
-    let (load, _) = cluster.next_call(1).unwrap();
-    cluster.store_answers = true;
-    cluster.event(1, failed(&load, StoreFailed::Damaged("a list is missing".to_owned())));
-    assert_eq!(cluster.store.outcome(GAME), Some(EndReason::Crashed));
-}
-
-#[test]
-fn a_claimed_game_that_could_not_be_loaded_is_loaded_later_or_forgotten() {
-    for is_ours in [true, false] {
-        let mut cluster = Cluster::playing("diary", 2);
-        cluster.crash(0);
-        cluster.store_answers = false;
-        cluster.take_over(1);
-        cluster.answer(1);
-        cluster.settle();
-        let (load, _) = cluster.next_call(1).unwrap();
-        cluster.event(1, failed(&load, StoreFailed::Away));
-        if !is_ours {
-            cluster.store.games.get_mut(&GAME).unwrap().saved.record.owner.incarnation = Incarnation(1);
-        }
-        cluster.store_answers = true;
-        cluster.scan(1);
-        assert_eq!(cluster.server(1).host.live_games(), usize::from(is_ours));
-        cluster.store_answers = false;
-        cluster.take_over(1);
-        assert_eq!(cluster.writes(1), ["Claim"], "and others can be claimed");
     }
 }
 
