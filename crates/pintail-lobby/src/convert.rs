@@ -26,6 +26,7 @@ pub(crate) fn room(snapshot: &Snapshot) -> RoomMessage {
         members: members(room),
         round: room.round().0,
         last_outcome: room.last_end().map(outcome),
+        players_min: room.choice().players_min,
     }
 }
 

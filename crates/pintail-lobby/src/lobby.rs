@@ -146,14 +146,15 @@ impl Lobby {
     }
 
     async fn join(&self, asker: &Asker, by: Option<join_room::By>) -> Result<Answer, Refusal> {
-        let (find, by) = match by {
-            Some(join_room::By::Room(id)) => (Find::Id(RoomId(id)), JoinBy::Id),
+        let (find, by, absent) = match by {
+            Some(join_room::By::Room(id)) => (Find::Id(RoomId(id)), JoinBy::Id, RoomError::NotFound),
             Some(join_room::By::Invite(code)) => {
-                (Find::Invite(InviteCode::typed(&code).ok_or(RoomError::NotFound)?), JoinBy::Invite)
+                let code = InviteCode::typed(&code).ok_or(RoomError::UnknownInvite)?;
+                (Find::Invite(code), JoinBy::Invite, RoomError::UnknownInvite)
             }
             None => return Err(Refusal::Malformed("a join names a room or an invite code".to_owned())),
         };
-        self.apply(asker, &find, &Request::Join(by)).await?.ok_or(RoomError::NotFound.into())
+        self.apply(asker, &find, &Request::Join(by)).await?.ok_or(absent.into())
     }
 
     /// Does something in the room that the session is in.

@@ -69,7 +69,7 @@ impl Refusal {
 
 fn room_code(error: &RoomError) -> ErrorCode {
     match error {
-        RoomError::NotFound => ErrorCode::RoomNotFound,
+        RoomError::NotFound | RoomError::UnknownInvite => ErrorCode::RoomNotFound,
         RoomError::Full { .. } => ErrorCode::RoomFull,
         RoomError::NotOwner => ErrorCode::NotOwner,
         RoomError::NotReady(_) => ErrorCode::NotReady,

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pintail_core::{EntryNumber, GameId, Incarnation, Slot};
+use pintail_core::{EntryNumber, GameId, GameType, Incarnation, Slot};
 
 use crate::games::{GameRecord, Owner};
 use crate::{EndOutcome, EndReason, Result};
@@ -186,6 +186,8 @@ pub enum HandOverOutcome {
 pub struct FailedGame {
     /// The game.
     pub id: GameId,
+    /// Its type.
+    pub game_type: GameType,
     /// How long ago it ended, in milliseconds.
     pub age_ms: u64,
     /// How it ended.

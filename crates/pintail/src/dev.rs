@@ -259,7 +259,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 fn suggestion(gateway: SocketAddr, types: &[String]) -> Vec<String> {
     let game = types.iter().find(|name| *name == "gomoku").or(types.first());
     let (Some(game), Ok(gateway)) = (game, gateway.to_string().parse()) else { return Vec::new() };
-    let command = format!("  {}", program::to_play(game, &gateway));
+    let command = format!("  {}", program::to_play(game, &[gateway]));
     vec!["to play, type this in two other terminals:".to_owned(), command]
 }
 

@@ -1,5 +1,6 @@
 //! What ends a command, and its exit code.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use pintail_net::RoleError;
@@ -15,6 +16,9 @@ pub(crate) enum Failure {
     /// The command can't be understood. Also `--help`, which is no failure.
     #[error(transparent)]
     Usage(#[from] UsageError),
+    /// Nobody reads on (`pintail status | head`), and nobody minds: no failure either.
+    #[error("nobody reads the output any more")]
+    Unread,
     /// It went wrong.
     #[error("{sentence}")]
     Failed {
@@ -42,6 +46,14 @@ impl Failure {
         Self::Failed { sentence: sentence.into(), code }
     }
 
+    /// What ends a command whose output can't be written.
+    pub(crate) fn unprinted(error: &std::io::Error) -> Self {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Self::Unread;
+        }
+        Self::new(format!("the output can't be written ({error}): check where it goes, and that there is room"))
+    }
+
     /// Tells the operator on the standard error, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
@@ -50,6 +62,7 @@ impl Failure {
                 let _ = error.print();
                 u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
             }
+            Self::Unread => ExitCode::SUCCESS,
             Self::Usage(error) => {
                 warn(format_args!("error: {error}"));
                 ExitCode::from(USAGE)

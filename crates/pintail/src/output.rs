@@ -2,15 +2,25 @@
 
 use std::io::Write;
 
-/// Writes a line at once. If nobody reads it any more (`pintail status | head`), nobody minds.
+use crate::failure::Failure;
+
+/// Writes a line at once. What runs on does so whether it can be written or not.
 pub(crate) fn say(line: impl std::fmt::Display) {
     let _ = try_to_say(line);
+}
+
+/// Writes a line at once that the command was asked for.
+///
+/// # Errors
+/// If nobody reads any more, or it can't be written: there is no reason to go on.
+pub(crate) fn print(line: impl std::fmt::Display) -> Result<(), Failure> {
+    try_to_say(line).map_err(|error| Failure::unprinted(&error))
 }
 
 /// Writes a line at once.
 ///
 /// # Errors
-/// If nobody reads it any more: whoever says more and more has a reason to stop.
+/// If that can't be done.
 pub(crate) fn try_to_say(line: impl std::fmt::Display) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}")?;

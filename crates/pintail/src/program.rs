@@ -6,10 +6,11 @@ use pintail_client::Address;
 
 use crate::config::args::DEFAULT_GATEWAY;
 
-/// What to type to play this game through this gateway.
-pub(crate) fn to_play(game: &str, gateway: &Address) -> String {
-    let is_default = DEFAULT_GATEWAY.parse().as_ref() == Ok(gateway);
-    let option = if is_default { String::new() } else { format!(" --gateway {gateway}") };
+/// What to type to play this game through these gateways.
+pub(crate) fn to_play(game: &str, gateways: &[Address]) -> String {
+    let is_default = matches!(gateways, [gateway] if DEFAULT_GATEWAY.parse().as_ref() == Ok(gateway));
+    let gateways: Vec<_> = gateways.iter().map(ToString::to_string).collect();
+    let option = if is_default { String::new() } else { format!(" --gateway {}", gateways.join(",")) };
     format!("{} play {game}{option}", invocation())
 }
 
@@ -34,9 +35,13 @@ mod tests {
 
     #[test]
     fn the_gateway_is_named_only_if_it_must_be() {
-        let to_play = |gateway: &str| super::to_play("echo", &gateway.parse().unwrap());
+        let to_play = |gateways: &str| {
+            let gateways: Vec<_> = gateways.split(',').map(|gateway| gateway.parse().unwrap()).collect();
+            super::to_play("echo", &gateways)
+        };
         assert!(to_play("127.0.0.1:5555").ends_with(" play echo"));
         assert!(to_play("127.0.0.1:7000").ends_with(" play echo --gateway tcp://127.0.0.1:7000"));
+        assert!(to_play("127.0.0.1:5555,h:7").ends_with(" --gateway tcp://127.0.0.1:5555,tcp://h:7"));
         assert!(to_play("ws://127.0.0.1:8080/ws").ends_with(" --gateway ws://127.0.0.1:8080/ws"));
     }
 

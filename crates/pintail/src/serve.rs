@@ -133,6 +133,7 @@ struct Ready {
     http: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<SocketAddr>,
+    pid: u32,
 }
 
 impl Ready {
@@ -144,6 +145,7 @@ impl Ready {
             advertised: record.endpoint.to_string(),
             http: at(http, record.http_port),
             admin: at(admin, record.admin_port),
+            pid: std::process::id(),
         }
     }
 
@@ -171,6 +173,6 @@ impl fmt::Display for Ready {
         if let Some(admin) = self.admin {
             write!(f, ", metrics http://{admin}/metrics")?;
         }
-        Ok(())
+        write!(f, ", pid {}", self.pid)
     }
 }

@@ -28,6 +28,7 @@ fn two_terminals_play_gomoku_to_the_end_and_again() {
     let play = |name: &str| pintail(&format!("play gomoku --gateway {gateway} --name {name}")).start();
     let mut ann = play("Ann");
     ann.wait_for("you are in the room");
+    ann.wait_for("the game needs 2 players, and 1 is here");
     let mut bob = play("Bob");
     bob.wait_for("type `ready`");
     ann.wait_for("not yet: Bob");
@@ -99,6 +100,9 @@ fn private_rooms_are_entered_by_their_code() {
     let (_cluster, gateway) = dev("");
     let mut ann = pintail(&format!("play arena --private --gateway {gateway} --name Ann")).start();
     let code = ann.wait_for("--invite").split_whitespace().last().unwrap().to_owned();
+    let output = pintail(&format!("play arena --invite ABCDEF --gateway {gateway} --name Eve")).output();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("no room has this invite code"), "{said}");
     let mut bob = pintail(&format!("play arena --invite {code} --gateway {gateway} --name Bob")).start();
     bob.wait_for("type `ready`");
     bob.type_line("ready");

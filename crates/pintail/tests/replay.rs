@@ -112,6 +112,39 @@ fn quiet_steps_are_shown_on_demand() {
 }
 
 #[test]
+fn a_step_that_there_is_not_is_told() {
+    let missing = of_file(&gomoku(), &["--step", "99"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(stderr(&missing), "error: there is no step 99: this replay has steps 1 to 4\n");
+    let after = of_file(&panicking(), &["--step", "1"]);
+    assert_eq!(after.status.code(), Some(1));
+    assert_eq!(stderr(&after), "error: there is no step 1: this replay has steps 2 to 12\n", "the snapshot has it");
+}
+
+/// Runs a command whose output can't be written.
+fn assert_unwritten(arguments: &[&str]) {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pintail"));
+    let output = command.arg("replay").args(arguments).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert!(stderr(&output).starts_with("error: the output can't be written ("), "{}", stderr(&output));
+}
+
+#[test]
+fn what_can_not_be_written_is_a_failure_and_what_nobody_reads_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = written(directory.path(), &arena());
+    let file = ["--file", path.to_str().unwrap(), "--quiet-steps"];
+    assert_unwritten(&file);
+    assert_unwritten(&[&file[..], &["--json"]].concat());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pintail"));
+    let output = command.arg("replay").args(file).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
+}
+
+#[test]
 fn programs_get_an_object_a_line() {
     let output = of_file(&gomoku(), &["--json"]);
     let objects = objects(&output);
@@ -188,10 +221,14 @@ fn what_is_no_recording_and_what_is_no_command_say_so() {
         &["00c0ffee00c0ffee-1", "--file", "x"],
         &["--export", "x"],
         &["--step", "0", "--file", "x"],
-        &[],
     ] {
         let output = replay(wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", stderr(&output));
+    }
+    for nowhere in [&[][..], &["00c0ffee00c0ffee-1"]] {
+        let output = replay(nowhere);
+        assert_eq!(output.status.code(), Some(2), "{nowhere:?}");
+        assert!(stderr(&output).contains("What `pintail dev` plays can't be replayed"), "{}", stderr(&output));
     }
 }
 
@@ -249,15 +286,23 @@ async fn games_that_failed_are_listed_exported_and_played_again() {
     end(&store, &recording, owner, EndReason::Crashed).await;
     let listed = stdout(&replay(&["--redis", &url]));
     let lines: Vec<_> = listed.lines().collect();
-    assert!(lines[0].starts_with("GAME ") && lines.len() == 2, "{listed}");
-    assert!(lines[1].starts_with(&id) && lines[1].ends_with(" s ago  The game failed and had to end."), "{listed}");
+    assert!(lines[0].starts_with("GAME ") && lines.len() == 3, "{listed}");
+    assert!(lines[1].starts_with(&format!("{id}  arena  ")), "{listed}");
+    assert!(lines[1].ends_with(" s ago  The game failed and had to end."), "{listed}");
+    assert!(lines[2].contains("`pintail replay GAME`"), "{listed}");
     let listed = objects(&replay(&["--redis", &url, "--json"]));
     assert_eq!((&listed[0]["game"], &listed[0]["reason"]), (&json!(id), &json!("crashed")));
+    assert_eq!(listed[0]["game_type"], json!("arena"));
+    for arguments in [&["--redis", &url][..], &["--redis", &url, "--json"]] {
+        assert_unwritten(arguments);
+    }
 
     let played = replay(&[&id, "--redis", &url]);
     assert_eq!(played.status.code(), Some(1));
     assert!(stdout(&played).contains("it ended: The game failed and had to end."), "{}", stdout(&played));
     assert!(stdout(&played).contains("  # panicked: index out of bounds"), "{}", stdout(&played));
+    let as_redis_has_it = replay(&[&format!("Game:{id}"), "--redis", &url]);
+    assert_eq!(stdout(&as_redis_has_it), stdout(&played));
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("crash.json");

@@ -72,6 +72,55 @@ fn a_cluster_of_processes_is_shown_and_plays() {
     assert_eq!(all.lines().filter(|line| line.contains("unused") && line.contains("off ")).count(), 3, "{all}");
 }
 
+#[test]
+fn a_player_goes_on_through_the_next_gateway_and_is_told_while_there_is_none() {
+    let redis = RedisServer::start();
+    let mut servers = ["game", "lobby", "gateway", "gateway"].map(|kind| server(kind, &redis).start());
+    let ready = servers.each_mut().map(|server| server.wait_for("ready: Server:"));
+    let [_, _, first, second] =
+        ready.each_ref().map(|line| line.split("listens on ").nth(1).unwrap().split(',').next().unwrap());
+    let pid = ready[2].split(", pid ").nth(1).unwrap().trim();
+    let mut player = pintail(&format!("play echo --gateway {first} --gateway {second} --name Ann")).start();
+    player.wait_for("wait for others");
+    player.type_line("start");
+    player.wait_for("the game begins");
+    assert!(Command::new("kill").args(["-s", "KILL", pid]).status().unwrap().success());
+    player.wait_for("connecting again");
+    player.wait_for("connected again, through ");
+    player.type_line("through the other");
+    player.wait_for("< through the other   (");
+    servers[3].signal("KILL");
+    let trying = player.wait_for("still trying to connect to ");
+    assert!(trying.contains(&format!("tcp://{first} or tcp://{second}, for ")), "{trying}");
+}
+
+#[test]
+fn a_gateway_that_lets_nobody_in_says_why_and_nothing_else_does() {
+    let mut redis = RedisServer::start();
+    let mut gateway = server("gateway", &redis).start();
+    let ready = gateway.wait_for("ready: Server:Gateway:0");
+    let address = ready.split("listens on ").nth(1).unwrap().split(',').next().unwrap();
+    redis.stop();
+    let output = pintail(&format!("play echo --gateway {address} --name Ann")).output();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("store") && !said.contains("pintail dev") && !said.contains("--gateway"), "{said}");
+}
+
+#[test]
+fn a_table_that_can_not_be_written_is_a_failure() {
+    let redis = RedisServer::start();
+    for arguments in ["", "--json", "--watch", "--watch --json"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut status = Command::new(env!("CARGO_BIN_EXE_pintail"));
+        let status = status.args(["status", "--redis", &redis.url()]).args(arguments.split_whitespace());
+        let output = status.stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {said}");
+        assert!(said.contains("error: the output can't be written ("), "{arguments}: {said}");
+    }
+}
+
 /// Has Redis run a command that answers with a number.
 fn say_to(redis: &RedisServer, command: &str) {
     let mut stream = std::net::TcpStream::connect(redis.address()).unwrap();
@@ -114,6 +163,7 @@ fn without_redis_status_fails_and_a_server_waits_for_it() {
     let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
     assert_eq!(ready["ready"], "Server:Lobby:0");
     assert_eq!(ready["listen"], ready["advertised"]);
+    assert!(ready["pid"].is_number(), "{ready}");
 }
 
 /// `pintail drain`, and what it says.

@@ -176,6 +176,9 @@ pub enum RoomError {
     /// No such room, or a private one asked for by its id.
     #[error("there is no such room; it may be gone, or private and joined by its invite code")]
     NotFound,
+    /// No room has this invite code.
+    #[error("no room has this invite code; it may be mistyped, or the room is gone")]
+    UnknownInvite,
     /// No place left.
     #[error("the room is full: it takes {places} players")]
     Full {
@@ -208,8 +211,8 @@ pub enum RoomError {
         /// What was asked for.
         asked: u32,
     },
-    /// No such game here.
-    #[error("this cluster does not have that game; it has: {known}")]
+    /// No such game here. Another lobby server may be another program.
+    #[error("there is no such game; this lobby server's program has: {known}")]
     UnknownGame {
         /// The games that there are.
         known: String,

@@ -30,6 +30,10 @@ pub trait Game: Serialize + DeserializeOwned + Send + Sized + 'static {
     type Settings: Serialize + DeserializeOwned + Default;
 
     /// What players send: [`Json`](crate::Json), [`Postcard`](crate::Postcard) or [`Bytes`](bytes::Bytes).
+    ///
+    /// Bytes that are no such message never reach the game, and take their sender out of it: no correct client sends them,
+    /// and the client library does not come back to that game. What a correct client may send although the rules forbid it should be readable, and be answered in
+    /// [`input`](Self::input).
     type Input: Payload;
 
     /// What the game sends.

@@ -84,7 +84,18 @@ async fn every_request_is_refused_for_its_reason() {
         assert!(!error.retry && !error.message.is_empty(), "{error:?}");
     }
 
+    for (request, said) in [
+        (quick_match("chess", ""), "this lobby server's program has: "),
+        (join_by("ABCDEF"), "no room has this invite code"),
+        (join_by("no code"), "no room has this invite code"),
+        (join(&Default::default()), "there is no such room"),
+    ] {
+        let error = ada.error(request.clone()).await;
+        assert!(error.message.contains(said), "{request:?}: {error:?}");
+    }
+
     let room = ada.room(private("gomoku")).await;
+    assert_eq!((room.players_min, room.players_max), (2, 2), "who waits there knows for how many");
     assert_eq!(bob.code(join(&room)).await, ErrorCode::RoomNotFound, "a private room is joined by its code");
     assert_eq!(ada.code(start()).await, ErrorCode::TooFewPlayers);
     assert_eq!(sessions(&bob.room(join_by(&room.invite.to_lowercase())).await), [1, 2]);

@@ -71,10 +71,10 @@ impl GameState {
     }
 
     /// The games that failed, newest first, with the time when they did.
-    pub(super) fn failed(&self, now: Instant) -> impl Iterator<Item = (Instant, GameId, &EndOutcome)> {
+    pub(super) fn failed(&self, now: Instant) -> impl Iterator<Item = (Instant, &GameRecord, &EndOutcome)> {
         self.failed.newest_first().filter_map(move |(at, id)| {
-            let outcome = self.over.get(&id, now)?.record.outcome.as_ref()?;
-            Some((at, id, outcome))
+            let record = &self.over.get(&id, now)?.record;
+            Some((at, record, record.outcome.as_ref()?))
         })
     }
 

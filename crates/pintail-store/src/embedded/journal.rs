@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::games::Game;
 use super::{EmbeddedStore, State};
 use crate::{
-    Claim, Claimed, FailedGame, HandOverOutcome, JournalWrite, Journals, Owner, Result, SavedGame, SavedJournal,
-    SavedSnapshot, WithoutServer, WriteContent, WriteOutcome,
+    Claim, Claimed, EndOutcome, FailedGame, GameRecord, HandOverOutcome, JournalWrite, Journals, Owner, Result,
+    SavedGame, SavedJournal, SavedSnapshot, WithoutServer, WriteContent, WriteOutcome,
 };
 
 /// How a token stands to that of a running game.
@@ -120,7 +120,13 @@ impl State {
     fn failed_games(&self, limit: u32, now: Instant) -> Vec<FailedGame> {
         let failed = self.games.failed(now).take(limit as usize);
         let age_ms = |at| u64::try_from(now.duration_since(at).as_millis()).unwrap_or(u64::MAX);
-        failed.map(|(at, id, outcome)| FailedGame { id, age_ms: age_ms(at), outcome: outcome.clone() }).collect()
+        let game = |(at, record, outcome): (Instant, &GameRecord, &EndOutcome)| FailedGame {
+            id: record.order.id,
+            game_type: record.order.game_type.clone(),
+            age_ms: age_ms(at),
+            outcome: outcome.clone(),
+        };
+        failed.map(game).collect()
     }
 }
 

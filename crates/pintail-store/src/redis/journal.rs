@@ -235,11 +235,16 @@ impl Journals for RedisStore {
         call.arg(limit);
         let answer: Answer = self.invoke(&key, &call).await?;
         let failed = |game: &[String]| {
-            let [id, age, outcome] = game else { return Err(unexpected(&key, &parts(game))) };
+            let [id, game_type, age, outcome] = game else { return Err(unexpected(&key, &parts(game))) };
             let outcome = from_json(&key, outcome)?;
-            Ok(FailedGame { id: parse(&key, "game", id)?, age_ms: parse(&key, "age", age)?, outcome })
+            Ok(FailedGame {
+                id: parse(&key, "game", id)?,
+                game_type: parse(&key, "type", game_type)?,
+                age_ms: parse(&key, "age", age)?,
+                outcome,
+            })
         };
-        answer.chunks(3).map(failed).collect()
+        answer.chunks(4).map(failed).collect()
     }
 }
 

@@ -329,6 +329,7 @@ async fn the_journal_of_a_game_that_failed_is_kept(fixture: &Fixture) {
     assert_eq!(failed.iter().map(|failed| failed.id).collect::<Vec<_>>(), [game(3), game(1)], "newest first");
     assert!(failed[0].age_ms < failed[1].age_ms && failed[1].age_ms < 20_000);
     assert_eq!(failed[1].outcome, crashed);
+    assert_eq!(failed[1].game_type, journaled(1).game_type);
     assert_eq!(store.failed_games(1).await.unwrap().len(), 1);
     assert_eq!(store.failed_games(0).await.unwrap(), []);
     eventually("what ended well is forgotten soon", async || {

@@ -356,6 +356,7 @@ Examples:
   pintail play gomoku                         against whoever comes next
   pintail play gomoku --private               in a room of your own; it shows the code that friends join with
   pintail play gomoku --invite 7K3-Q9F        in a friend's room
+  pintail play gomoku --gateway 10.0.0.7,10.0.0.8    through either: when one gateway dies, through the other
   pintail play my-game                        any game: its messages as JSON, one a line")]
 pub(crate) struct PlayArgs {
     /// Which game, such as gomoku, arena or echo
@@ -363,8 +364,11 @@ pub(crate) struct PlayArgs {
     pub(crate) game: String,
 
     /// The gateway to connect to: host:port, tcp://host:port or ws://host:port/ws
-    #[arg(long, value_name = "ADDR", env = "PINTAIL_GATEWAY", default_value = DEFAULT_GATEWAY)]
-    pub(crate) gateway: pintail_client::Address,
+    ///
+    /// Several, each with its own --gateway or with commas between them, are tried one after another: when one dies, the
+    /// game goes on through the next.
+    #[arg(long, value_name = "ADDR", env = "PINTAIL_GATEWAY", default_value = DEFAULT_GATEWAY, value_delimiter = ',')]
+    pub(crate) gateway: Vec<pintail_client::Address>,
 
     /// What you are called
     ///
@@ -409,11 +413,12 @@ sent to anyone, and nothing in Redis changes. In `cargo test`, `pintail::replay`
 
 Exit codes:
   0  the replay came to the end of the journal or of the game, or to --until
-  1  the game panicked again, or can't be had or read
+  1  the game panicked again, or can't be had or read, or has no such --step
   2  the command can't be understood")]
 pub(crate) struct ReplayArgs {
-    /// Which game: its id, as logs and room lists have it. Without one, the games that failed are listed
-    #[arg(value_name = "GAME", conflicts_with = "file")]
+    /// Which game: its id, as logs have it, or `Game:` and its id, as Redis does. Without one, the games that failed are
+    /// listed
+    #[arg(value_name = "GAME", conflicts_with = "file", value_parser = values::game_id)]
     pub(crate) game: Option<GameId>,
 
     /// Read the game from this file, which --export wrote, and not from Redis

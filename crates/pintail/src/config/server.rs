@@ -22,6 +22,13 @@ pub(crate) enum Impossible {
          redis://127.0.0.1:6379; `pintail dev` needs none"
     )]
     NoRedis,
+    /// No store is named, and no file either, for a replay.
+    #[error(
+        "which Redis has the game? Say it with --redis URL (or PINTAIL_REDIS, or `redis` in the file), or name a file with \
+         --file. What `pintail dev` plays can't be replayed, as it keeps everything inside its process: run `pintail \
+         gateway`, `lobby` and `game` on a Redis instead"
+    )]
+    NoRedisToReplay,
     /// The store's URL is none.
     #[error("--redis: {0}")]
     Redis(String),

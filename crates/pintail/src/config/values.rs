@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-use pintail_core::{Kind, Slot};
+use pintail_core::{GameId, Kind, Slot};
 use pintail_store::WaitReplicas;
 
 /// Where the admin port listens, if anywhere.
@@ -93,6 +93,15 @@ pub(super) fn slot(text: &str) -> Result<Slot, String> {
     Ok(slot)
 }
 
+/// Reads a game's id: as logs have it, or as the name of its record in Redis, `Game:00c0ffee00c0ffee-1`.
+///
+/// # Errors
+/// With what to write instead.
+pub(super) fn game_id(text: &str) -> Result<GameId, String> {
+    let id = text.strip_prefix("Game:").unwrap_or(text);
+    id.parse().map_err(|error| format!("{error}"))
+}
+
 /// The most replicas to wait for. A master with more is slowed down by them.
 const WAIT_REPLICAS_MAX: u32 = 16;
 
@@ -110,6 +119,8 @@ pub(super) fn wait_replicas(text: &str) -> Result<WaitReplicas, String> {
 
 #[cfg(test)]
 mod tests {
+    use pintail_core::{RoomId, Round};
+
     use super::*;
 
     #[test]
@@ -121,6 +132,16 @@ mod tests {
         }
         for text in ["", "-1", "17", "Auto", "one"] {
             assert!(wait_replicas(text).unwrap_err().contains("`auto`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_game_is_read_as_logs_have_it_and_as_redis_has_it() {
+        let id = GameId { room: RoomId(0x00c0_ffee_00c0_ffee), round: Round(1) };
+        assert_eq!(game_id("00c0ffee00c0ffee-1"), Ok(id));
+        assert_eq!(game_id("Game:00c0ffee00c0ffee-1"), Ok(id));
+        for text in ["", "Game:", "00c0ffee00c0ffee", "Room:00c0ffee00c0ffee-1", "Game:00c0ffee00c0ffee-1:journal"] {
+            assert!(game_id(text).is_err(), "{text}");
         }
     }
 

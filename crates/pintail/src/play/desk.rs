@@ -2,7 +2,7 @@
 //!
 //! No IO: events and lines go in, text and actions come out.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pintail_client::{
@@ -10,8 +10,12 @@ use pintail_client::{
 };
 
 use super::command::{self, Command};
+use super::trouble::{Gateways, lost, seconds};
 use super::view::{self, GameView, Typed};
 use crate::output::printable;
+
+/// How often a player without a connection is told that there will be one again.
+const STILL_TRYING: Duration = Duration::from_secs(4);
 
 /// What to do for a line that was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,30 +35,58 @@ pub(crate) struct Desk {
     me: SessionId,
     /// What friends type to play here too, but for the room.
     invitation: String,
+    /// Where it connects to.
+    gateways: Gateways,
+    /// The connection that is lost.
+    lost: Option<Lost>,
     room: Option<Room>,
     /// The game that runs.
     view: Option<Box<dyn GameView>>,
     /// The game that was begun and whose end was not told yet: the room tells it as well as the game.
     untold: Option<GameId>,
+    /// Whether the game that the room plays goes on without the player.
+    is_out: bool,
     /// The last hint, so that none is given twice in a row.
     hint: String,
     /// Whether the player has been in a room yet.
     has_entered: bool,
 }
 
+/// A connection that is lost.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    since: Instant,
+    /// When the player was last told.
+    told: Instant,
+}
+
 impl Desk {
-    pub(crate) fn new(me: SessionId, invitation: String) -> Self {
-        Self { me, invitation, room: None, view: None, untold: None, hint: String::new(), has_entered: false }
+    pub(crate) fn new(me: SessionId, invitation: String, gateways: Gateways) -> Self {
+        Self {
+            me,
+            invitation,
+            gateways,
+            lost: None,
+            room: None,
+            view: None,
+            untold: None,
+            is_out: false,
+            hint: String::new(),
+            has_entered: false,
+        }
     }
 
     /// What to show for an event.
     pub(crate) fn event(&mut self, event: Event, now: Instant) -> Vec<String> {
         let mut lines = match event {
-            Event::Connected { resumed: true, gateway } => {
-                vec![format!("connected again, through {}", printable(&gateway))]
+            Event::Connected { resumed, gateway } => {
+                self.lost = None;
+                resumed.then(|| format!("connected again, through {}", printable(&gateway))).into_iter().collect()
             }
-            Event::Connected { resumed: false, .. } => Vec::new(),
-            Event::Disconnected { why } => vec![format!("{why}; connecting again")],
+            Event::Disconnected { why } => {
+                self.lost = Some(Lost { since: now, told: now });
+                vec![format!("{}; connecting again", lost(&why))]
+            }
             Event::Room(room) => self.room_changed(room),
             Event::Chat(message) if message.session == self.me.0 => Vec::new(),
             Event::Chat(message) => vec![format!("{}: {}", printable(&message.name), printable(&message.text))],
@@ -76,7 +108,7 @@ impl Desk {
                 vec!["the game goes on; some of its messages were missed".to_owned()]
             }
             Event::GameDetached { message, .. } => {
-                self.view = None;
+                (self.view, self.is_out) = (None, true);
                 let is_told = self.untold.is_none();
                 (!is_told).then(|| format!("out of the game: {}", printable(&message))).into_iter().collect()
             }
@@ -106,7 +138,16 @@ impl Desk {
 
     /// What to show now and then.
     pub(crate) fn refresh(&mut self, now: Instant) -> Vec<String> {
-        self.view.as_mut().map(|view| view.refresh(now)).unwrap_or_default()
+        let mut lines: Vec<_> = self.still_trying(now).into_iter().collect();
+        lines.extend(self.view.as_mut().map(|view| view.refresh(now)).unwrap_or_default());
+        lines
+    }
+
+    fn still_trying(&mut self, now: Instant) -> Option<String> {
+        let lost = self.lost.as_mut().filter(|lost| now.duration_since(lost.told) >= STILL_TRYING)?;
+        lost.told = now;
+        let whole = Duration::from_secs(now.duration_since(lost.since).as_secs());
+        Some(format!("still trying to connect to {}, for {}; `quit` ends", self.gateways, seconds(whole)))
     }
 
     fn command(&self, command: Command) -> Action {
@@ -165,7 +206,7 @@ impl Desk {
     }
 
     fn left(&mut self, reason: RoomLeftReason) -> Vec<String> {
-        (self.room, self.view, self.untold) = (None, None, None);
+        (self.room, self.view, self.untold, self.is_out) = (None, None, None, false);
         vec![
             match reason {
                 RoomLeftReason::Kicked => "you were removed from the room",
@@ -178,7 +219,7 @@ impl Desk {
     }
 
     fn attached(&mut self, game: GameId, game_type: &str) -> Vec<String> {
-        self.untold = Some(game);
+        (self.untold, self.is_out) = (Some(game), false);
         let view = self.view.insert(view::of_type(game_type));
         vec![format!("the game begins: {}", view.help())]
     }
@@ -204,27 +245,41 @@ impl Desk {
     }
 
     fn next_hint(&self) -> String {
-        let Some(room) = &self.room else {
-            if !self.has_entered {
-                return String::new();
-            }
-            return "`play` finds a game, `rooms` lists the rooms, `join` enters one, `quit` ends".to_owned();
-        };
-        if self.view.is_some() || room.state() != RoomState::Wait {
-            return String::new();
+        match &self.room {
+            None if !self.has_entered => String::new(),
+            None => "`play` finds a game, `rooms` lists the rooms, `join` enters one, `quit` ends".to_owned(),
+            Some(_) if self.view.is_some() => String::new(),
+            Some(room) => match room.state() {
+                RoomState::Wait => before_the_game(room, self.me),
+                RoomState::Playing if self.is_out => {
+                    "the game goes on without you: `leave` its room, and `play` finds \
+                                                      another; or wait for its end"
+                        .to_owned()
+                }
+                _ => String::new(),
+            },
         }
-        let (own, others): (Vec<_>, Vec<_>) = room.members.iter().partition(|member| member.session == self.me.0);
-        let unready: Vec<_> =
-            others.iter().filter(|member| !member.ready).map(|member| printable(&member.name)).collect();
-        match (room.owner == self.me.0, own.iter().any(|member| member.ready)) {
-            (true, _) if others.is_empty() && room.players_max > 1 => {
-                "wait for others to come; `start` begins alone, if the game can be played alone".to_owned()
-            }
-            (true, _) if unready.is_empty() => "everyone is ready: type `start`".to_owned(),
-            (true, _) => format!("`start` when everyone is ready; not yet: {}", unready.join(", ")),
-            (false, false) => "type `ready` when you are".to_owned(),
-            (false, true) => "you are ready; the room's owner starts the game".to_owned(),
+    }
+}
+
+/// What to do in a room that waits for its game.
+fn before_the_game(room: &Room, me: SessionId) -> String {
+    let (own, others): (Vec<_>, Vec<_>) = room.members.iter().partition(|member| member.session == me.0);
+    let unready: Vec<_> = others.iter().filter(|member| !member.ready).map(|member| printable(&member.name)).collect();
+    let present = u32::try_from(room.members.len()).unwrap_or(u32::MAX);
+    match (room.owner == me.0, own.iter().any(|member| member.ready)) {
+        (true, _) if present < room.players_min => {
+            let are = if present == 1 { "is" } else { "are" };
+            let needed = room.players_min;
+            format!("wait for others to come: the game needs {needed} players, and {present} {are} here")
         }
+        (true, _) if others.is_empty() && room.players_max > 1 => {
+            "wait for others to come, or `start` alone".to_owned()
+        }
+        (true, _) if unready.is_empty() => "everyone is ready: type `start`".to_owned(),
+        (true, _) => format!("`start` when everyone is ready; not yet: {}", unready.join(", ")),
+        (false, false) => "type `ready` when you are".to_owned(),
+        (false, true) => "you are ready; the room's owner starts the game".to_owned(),
     }
 }
 
@@ -284,7 +339,8 @@ mod tests {
     const GAME: GameId = GameId { room: RoomId(7), round: Round(1) };
 
     fn desk() -> Desk {
-        Desk::new(SessionId(ME), "pintail play echo".to_owned())
+        let gateways = ["127.0.0.1:5555", "127.0.0.1:5565"].map(|address| address.parse().unwrap());
+        Desk::new(SessionId(ME), "pintail play echo".to_owned(), Gateways::new(&gateways))
     }
 
     fn room(owner: u64, members: &[(u64, bool)]) -> Room {
@@ -325,7 +381,7 @@ mod tests {
             [
                 "you are in the room \"den\" (echo): you",
                 "friends join with: pintail play echo --invite ABC",
-                "-> wait for others to come; `start` begins alone, if the game can be played alone",
+                "-> wait for others to come, or `start` alone",
             ]
         );
         let both = |bob_ready| Event::Room(room(ME, &[(ME, false), (BOB, bob_ready)]));
@@ -333,6 +389,47 @@ mod tests {
         assert_eq!(tell(&mut desk, both(true)), ["Bob is ready", "-> everyone is ready: type `start`"]);
         assert_eq!(tell(&mut desk, both(true)), [""; 0], "nothing is said twice");
         assert_eq!(desk.typed("start", Instant::now()), Action::Ask(Command::Start));
+    }
+
+    #[test]
+    fn an_owner_is_told_how_many_players_are_missing() {
+        let mut desk = desk();
+        let room = |members: &[(u64, bool)]| Event::Room(Room { players_min: 3, ..room(ME, members) });
+        let hint = tell(&mut desk, room(&[(ME, false)])).pop().unwrap();
+        assert_eq!(hint, "-> wait for others to come: the game needs 3 players, and 1 is here");
+        let hint = tell(&mut desk, room(&[(ME, false), (BOB, true)])).pop().unwrap();
+        assert_eq!(hint, "-> wait for others to come: the game needs 3 players, and 2 are here");
+        let hint = tell(&mut desk, room(&[(ME, false), (BOB, true), (3, true)])).pop().unwrap();
+        assert_eq!(hint, "-> everyone is ready: type `start`");
+    }
+
+    #[test]
+    fn without_a_connection_it_says_now_and_then_that_it_tries_and_where() {
+        let mut desk = desk();
+        let lost = Instant::now();
+        let after = |seconds| lost + Duration::from_secs(seconds);
+        assert_eq!(desk.refresh(lost), [""; 0]);
+        desk.event(Event::Disconnected { why: Disconnect::Closed }, lost);
+        assert_eq!(desk.refresh(after(3)), [""; 0]);
+        let told = "still trying to connect to tcp://127.0.0.1:5555 or tcp://127.0.0.1:5565, for 4 s; `quit` ends";
+        assert_eq!(desk.refresh(after(4)), [told]);
+        assert_eq!(desk.refresh(after(7)), [""; 0]);
+        assert_eq!(desk.refresh(after(8)), [told.replace("4 s", "8 s")]);
+        desk.event(Event::Connected { resumed: true, gateway: "Server:Gateway:1".to_owned() }, after(9));
+        assert_eq!(desk.refresh(after(60)), [""; 0]);
+    }
+
+    #[test]
+    fn a_player_who_is_out_of_a_game_that_goes_on_is_told_what_to_do() {
+        let mut desk = desk();
+        let playing = || Room { state: RoomState::Playing.into(), ..room(ME, &[(ME, false), (BOB, true)]) };
+        tell(&mut desk, Event::Room(playing()));
+        tell(&mut desk, attached());
+        let (reason, message) = (GameDetachReason::StreamBroken, "the game can't read this input".to_owned());
+        let lines = tell(&mut desk, Event::GameDetached { game: GAME, reason, message });
+        assert_eq!(lines[0], "out of the game: the game can't read this input");
+        assert!(lines[1].starts_with("-> the game goes on without you: `leave` its room"), "{lines:?}");
+        assert_eq!(desk.typed("leave", Instant::now()), Action::Ask(Command::Leave));
     }
 
     #[test]

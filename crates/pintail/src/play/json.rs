@@ -28,7 +28,8 @@ impl GameView for JsonView {
     }
 
     fn help(&self) -> &'static str {
-        "type an input as JSON; commands begin with a slash, such as /leave"
+        "type an input as JSON (one that the game can't read takes you out of it); commands begin with a slash, such as \
+         /leave"
     }
 
     fn takes_any_text(&self) -> bool {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`desk`] | what to show for each event, what to do for each line; without IO |
 //! | [`command`] | what can be typed in the lobby |
+//! | [`trouble`] | what is told when connection or session are in trouble |
 //! | [`view`] | what a game looks like: [`gomoku`], [`arena`], [`echo`], and [`json`] for any other |
 
 mod arena;
@@ -12,14 +13,14 @@ mod desk;
 mod echo;
 mod gomoku;
 mod json;
+mod trouble;
 mod view;
 
 use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use pintail_client::{
-    CallError, Client, ClientConfig, CreateRoom, Ended, ErrorCode, Event, ListRooms, Room, RoomId, RoomState,
-    RoomSummary,
+    CallError, Client, ClientConfig, CreateRoom, Event, ListRooms, Room, RoomId, RoomState, RoomSummary,
 };
 use pintail_core::PlayerName;
 use tokio::sync::mpsc;
@@ -32,6 +33,7 @@ use crate::program;
 use crate::signals::stop_on_signal;
 use command::{Command, Target};
 use desk::{Action, Desk};
+use trouble::{Gateways, not_let_in, session_ended};
 
 /// How long to look for a gateway that may be about to start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,15 +54,14 @@ const LINE_BYTES_MAX: u64 = 16 * 1024;
 pub(crate) async fn run(args: &PlayArgs) -> Result<(), Failure> {
     let stop = stop_on_signal(args.common.log_format, "leaving".to_owned())?;
     let name = player_name(args.name.as_deref())?;
-    let config = ClientConfig { connect_timeout: CONNECT_TIMEOUT, ..ClientConfig::new([args.gateway.clone()], name) };
+    let config = ClientConfig { connect_timeout: CONNECT_TIMEOUT, ..ClientConfig::new(args.gateway.clone(), name) };
     let (client, mut events) = tokio::select! {
-        connected = Client::connect(config) => connected.map_err(|why| {
-            Failure::new(format!("{why}: is a cluster running (`pintail dev`)? --gateway says where"))
-        })?,
+        connected = Client::connect(config) => connected.map_err(|why| not_let_in(&why))?,
         () = stop.cancelled() => return Ok(()),
     };
-    say(format_args!("connected to {} as {}", args.gateway, printable(&client.name())));
-    let mut desk = Desk::new(client.session(), program::to_play(&args.game, &args.gateway));
+    let gateways = Gateways::new(&args.gateway);
+    say(format_args!("connected to {gateways} as {}", printable(&client.name())));
+    let mut desk = Desk::new(client.session(), program::to_play(&args.game, &args.gateway), gateways);
     if let Err(error) = enter(&client, args).await {
         client.logout().await;
         return Err(Failure::new(format!("can't enter a room: {error}")));
@@ -129,17 +130,6 @@ async fn ask(client: &Client, args: &PlayArgs, command: Command) -> Result<Vec<S
         Command::Help | Command::Quit => {}
     }
     Ok(Vec::new())
-}
-
-/// What ends the program when the session ends, with what a player can do about it.
-fn session_ended(why: &Ended) -> Failure {
-    match why {
-        Ended::LoginRefused { code: ErrorCode::BadResumeToken, .. } => Failure::new(
-            "the cluster does not know this session any more (it was started anew, or the connection was gone for too \
-             long): start the game again",
-        ),
-        other => Failure::new(other.to_string()),
-    }
 }
 
 fn refused(error: &CallError) -> String {

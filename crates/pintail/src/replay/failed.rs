@@ -7,27 +7,27 @@ use serde_json::json;
 
 use crate::config::args::ReplayArgs;
 use crate::failure::Failure;
-use crate::output::{printable, say, table, try_to_say, warn};
+use crate::output::{print, printable, table, warn};
 use crate::serve::patient_store;
 
 /// How many are listed, the newest first.
 const LISTED_MAX: u32 = 200;
 
+/// What failed in the code is for operators, and comes out of the code itself.
+const WHY: &str = "-> `pintail replay GAME` runs one again, and shows what it did last and how its code failed";
+
 /// Prints the games that failed.
 ///
 /// # Errors
-/// If Redis can't be read.
+/// If Redis can't be read, or the output can't be written.
 pub(super) async fn list(args: &ReplayArgs) -> Result<(), Failure> {
     let games = patient_store(&args.store)?.failed_games(LISTED_MAX).await;
     let url = args.store.redis()?;
     let games =
         games.map_err(|error| Failure::new(format!("can't read the failed games in Redis at {url}: {error}")))?;
     let lines = if args.json { objects(&games) } else { rows(&games) };
-    if games.is_empty() && !args.json {
-        say("no game has failed");
-    }
-    let printed = lines.into_iter().all(|line| try_to_say(line).is_ok());
-    if printed && games.len() as u64 >= u64::from(LISTED_MAX) {
+    lines.into_iter().try_for_each(print)?;
+    if games.len() as u64 >= u64::from(LISTED_MAX) {
         warn(format_args!("only the newest {LISTED_MAX} are listed"));
     }
     Ok(())
@@ -35,17 +35,28 @@ pub(super) async fn list(args: &ReplayArgs) -> Result<(), Failure> {
 
 fn rows(games: &[FailedGame]) -> Vec<String> {
     if games.is_empty() {
-        return Vec::new();
+        return vec!["no game has failed".to_owned()];
     }
-    let heading = ["GAME", "FAILED", "WHAT"].map(str::to_owned);
+    let heading = ["GAME", "TYPE", "FAILED", "WHAT ITS PLAYERS WERE TOLD"].map(str::to_owned);
     let row = |game: &FailedGame| {
-        [game.id.to_string(), format!("{} ago", age(game.age_ms)), printable(&game.outcome.message)]
+        let failed = format!("{} ago", age(game.age_ms));
+        [game.id.to_string(), game.game_type.to_string(), failed, printable(&game.outcome.message)]
     };
-    table(&std::iter::once(heading).chain(games.iter().map(row)).collect::<Vec<_>>())
+    let mut lines = table(&std::iter::once(heading).chain(games.iter().map(row)).collect::<Vec<_>>());
+    lines.push(WHY.to_owned());
+    lines
 }
 
 fn objects(games: &[FailedGame]) -> Vec<String> {
-    let object = |game: &FailedGame| json!({"game": game.id, "age_ms": game.age_ms, "reason": game.outcome.reason, "message": game.outcome.message});
+    let object = |game: &FailedGame| {
+        json!({
+            "game": game.id,
+            "game_type": game.game_type,
+            "age_ms": game.age_ms,
+            "reason": game.outcome.reason,
+            "message": game.outcome.message,
+        })
+    };
     games.iter().map(|game| object(game).to_string()).collect()
 }
 

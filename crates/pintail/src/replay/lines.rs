@@ -66,7 +66,7 @@ impl View for Lines {
     }
 
     fn summary(&self, summary: &Summary<'_>) -> Vec<String> {
-        let Summary { steps, entries, last, end } = summary;
+        let Summary { steps, entries, last, end, .. } = summary;
         let how = end.map_or_else(|| "stopped as --until says".to_owned(), ending);
         let at = last.map(|step| format!(" at step {step}")).unwrap_or_default();
         vec![format!("{steps} steps, {entries} of them entries of the journal; {how}{at}")]

@@ -22,12 +22,12 @@ use serde_json::Value;
 
 use crate::config::args::ReplayArgs;
 use crate::failure::Failure;
-use crate::output::{say, try_to_say};
+use crate::output::print;
 
 /// Lists the games that failed, writes one to a file, or plays it again.
 ///
 /// # Errors
-/// If the game can't be had or read, or panicked again.
+/// If the game can't be had or read, or panicked again; or there is no step as asked for; or the output can't be written.
 pub(crate) async fn run(args: &ReplayArgs, types: &GameTypes) -> Result<(), Failure> {
     let Some(recording) = source::recording(args).await? else {
         return failed::list(args).await;
@@ -35,8 +35,7 @@ pub(crate) async fn run(args: &ReplayArgs, types: &GameTypes) -> Result<(), Fail
     match &args.export {
         Some(path) => {
             source::write(path, &recording)?;
-            say(format_args!("written: play it with `pintail replay --file {}`", path.display()));
-            Ok(())
+            print(format_args!("written: play it with `pintail replay --file {}`", path.display()))
         }
         None => play(&recording, args, types),
     }
@@ -64,41 +63,68 @@ struct Summary<'a> {
     steps: u64,
     /// How many of them were entries.
     entries: u64,
+    /// The first of them.
+    first: Option<Step>,
     /// The last of them.
     last: Option<Step>,
     /// How it ended; `None` if it was stopped before.
     end: Option<&'a End>,
 }
 
+impl Summary<'_> {
+    fn take(&mut self, step: &ReplayedStep) {
+        self.steps += 1;
+        self.entries += u64::from(step.entry.is_some());
+        self.first = self.first.or(Some(step.step));
+        self.last = Some(step.step);
+    }
+
+    fn has(&self, step: Step) -> bool {
+        self.first.is_some_and(|first| first <= step) && self.last.is_some_and(|last| step <= last)
+    }
+}
+
 fn play(recording: &Recording, args: &ReplayArgs, types: &GameTypes) -> Result<(), Failure> {
     let mut replay = Replay::new(types, recording).map_err(|error| Failure::new(error.to_string()))?;
     let names: Vec<_> = recording.order.players.iter().map(|player| player.name.to_string()).collect();
     let view: &dyn View = if args.json { &objects::Objects } else { &lines::Lines { names } };
-    let mut counted = Summary { steps: 0, entries: 0, last: None, end: None };
-    let mut printed = print(view.opening(recording, &replay));
-    while printed && args.until.is_none_or(|until| counted.last.is_none_or(|last| last < until)) {
+    let mut counted = Summary { steps: 0, entries: 0, first: None, last: None, end: None };
+    print_all(view.opening(recording, &replay))?;
+    while args.until.is_none_or(|until| counted.last.is_none_or(|last| last < until)) {
         let upcoming = replay.upcoming().filter(|upcoming| is_certain(upcoming, args));
-        printed = upcoming.as_ref().is_none_or(|upcoming| print(view.before(upcoming)));
+        if let Some(upcoming) = &upcoming {
+            print_all(view.before(upcoming))?;
+        }
         let Some(step) = replay.next() else { break };
-        counted.steps += 1;
-        counted.entries += u64::from(step.entry.is_some());
-        counted.last = Some(step.step);
+        counted.take(&step);
         if is_wanted(&step, args) {
             if upcoming.is_none() {
-                print(view.before(&Upcoming::from(&step)));
+                print_all(view.before(&Upcoming::from(&step)))?;
             }
             let value = args.values.then(|| replay.value()).flatten().transpose();
             let value = value.map_err(|error| Failure::new(error.to_string()))?;
-            printed = print(view.after(&step, value.as_ref()));
+            print_all(view.after(&step, value.as_ref()))?;
         }
     }
     counted.end = replay.end();
-    print(view.summary(&counted));
+    print_all(view.summary(&counted))?;
+    if let Some(wanted) = args.step.filter(|&wanted| !counted.has(wanted)) {
+        return Err(no_step(wanted, &counted));
+    }
     match replay.end() {
         Some(End::Panicked(_)) => Err(Failure::new("the game panicked again")),
         Some(End::Unreadable(problem)) => Err(Failure::new(format!("the journal can't be read on: {problem}"))),
         _ => Ok(()),
     }
+}
+
+/// A step that was asked for and did not come.
+fn no_step(wanted: Step, counted: &Summary<'_>) -> Failure {
+    let there = match (counted.first, counted.last) {
+        (Some(first), Some(last)) => format!("this replay has steps {first} to {last}"),
+        _ => "this replay has no steps".to_owned(),
+    };
+    Failure::new(format!("there is no step {wanted}: {there}"))
 }
 
 /// Whether a step will be shown, whatever comes of it.
@@ -118,7 +144,6 @@ fn is_wanted(step: &ReplayedStep, args: &ReplayArgs) -> bool {
     }
 }
 
-/// Writes lines. Whether anyone reads them.
-fn print(lines: Vec<String>) -> bool {
-    lines.into_iter().all(|line| try_to_say(line).is_ok())
+fn print_all(lines: Vec<String>) -> Result<(), Failure> {
+    lines.into_iter().try_for_each(print)
 }

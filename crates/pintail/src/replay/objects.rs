@@ -58,7 +58,7 @@ impl View for Objects {
     }
 
     fn summary(&self, summary: &Summary<'_>) -> Vec<String> {
-        let Summary { steps, entries, last, end } = summary;
+        let Summary { steps, entries, last, end, .. } = summary;
         let end = end.map_or_else(|| json!({"how": "stopped"}), ending);
         vec![json!({"summary": {"steps": steps, "entries": entries, "last_step": last, "end": end}}).to_string()]
     }

@@ -7,6 +7,7 @@ use pintail_game::replay::Recording;
 use pintail_store::{EndReason, Journals, SavedGame, SavedJournal};
 
 use crate::config::args::ReplayArgs;
+use crate::config::server::Impossible;
 use crate::failure::Failure;
 use crate::serve::patient_store;
 
@@ -18,6 +19,9 @@ const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// # Errors
 /// If it can't be had.
 pub(super) async fn recording(args: &ReplayArgs) -> Result<Option<Recording>, Failure> {
+    if args.file.is_none() && args.store.redis.is_none() {
+        return Err(Impossible::NoRedisToReplay.into());
+    }
     match (&args.file, args.game) {
         (Some(path), _) => read(path).map(Some),
         (None, Some(id)) => of_store(args, id).await.map(Some),

@@ -19,7 +19,7 @@ use pintail_store::{Periods, RedisStore};
 
 use crate::config::args::StatusArgs;
 use crate::failure::Failure;
-use crate::output::{say, warn};
+use crate::output::{print, warn};
 use crate::serve::{patient_store, redis_store};
 use crate::terminal::Paint;
 use report::{Report, Shown};
@@ -30,21 +30,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Prints the servers, once or until a signal comes.
 ///
 /// # Errors
-/// If the store can't be read, and is not watched.
+/// If the store can't be read, and is not watched; or the output can't be written.
 pub(crate) async fn run(args: &StatusArgs) -> Result<(), Failure> {
     let url = args.store.redis()?.to_string();
     let shown = if args.all { Shown::All } else { Shown::Current };
     if let Some(period) = args.watch {
         let form = if args.json { watch::Form::Json } else { watch::Form::Table };
         let store = Arc::new(redis_store(&args.store, Periods::default())?);
-        return Ok(watch::run(store, url, shown, period.0, form).await?);
+        return watch::run(store, url, shown, period.0, form).await;
     }
     let report = read(&patient_store(&args.store)?, shown).await.map_err(|problem| unreachable(&url, &problem))?;
     if args.json {
-        say(serde_json::to_string_pretty(&report).expect("a report has string keys"));
+        print(serde_json::to_string_pretty(&report).expect("a report has string keys"))?;
     } else {
         let paint = Paint::of(&std::io::stdout());
-        view::table(&report, shown, None).iter().for_each(|line| say(line.painted(paint)));
+        view::table(&report, shown, None).iter().try_for_each(|line| print(line.painted(paint)))?;
         warn_of_all(&report);
     }
     Ok(())

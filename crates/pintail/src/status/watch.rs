@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::report::{Report, Shown};
 use super::view::{View, clock, picture, table};
 use super::{read, warn_of_all};
+use crate::failure::Failure;
 use crate::output::{try_to_say, warn};
 use crate::signals::Signals;
 use crate::terminal::{Paint, Screen, can_draw};
@@ -36,14 +37,14 @@ type Look = Result<Report, String>;
 /// Shows the servers until a signal comes or nobody reads any more.
 ///
 /// # Errors
-/// If signals can't be listened for.
+/// If signals can't be listened for, or the output can't be written.
 pub(super) async fn run(
     store: Arc<RedisStore>,
     source: String,
     shown: Shown,
     period: Duration,
     form: Form,
-) -> std::io::Result<()> {
+) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let mut resized = signal(SignalKind::window_change())?;
     let (looks_tx, mut looks) = mpsc::channel(1);
@@ -62,10 +63,7 @@ pub(super) async fn run(
             _ = redraw.tick() => show.redraw(),
             Some(look) = looks.recv() => show.tell(look),
         };
-        if told.is_err() {
-            // Nobody reads any more (`| head`), or the terminal is gone.
-            return Ok(());
-        }
+        told.map_err(|error| Failure::unprinted(&error))?;
     }
 }
 
