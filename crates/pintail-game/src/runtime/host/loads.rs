@@ -246,22 +246,24 @@ impl GameHost {
         let Some(slot) = self.slot else { return };
         let hosted: HashSet<_> = hosted.into_iter().collect();
         self.takeover.keep(|id| hosted.contains(&id) || self.loads.contains_key(&id));
-        let mut missing = Vec::new();
-        for (id, game) in &mut self.games {
-            // A game that began after the question can't be in the answer.
-            if !game.is_live() || game.created >= asked || hosted.contains(id) {
-                continue;
-            }
+        // A game that began after the question can't be in the answer.
+        let is_missing =
+            |(id, game): &(&GameId, &RunningGame)| game.is_live() && game.created < asked && !hosted.contains(*id);
+        let mut missing: Vec<_> = self.games.iter().filter(is_missing).map(|(id, _)| *id).collect();
+        // In an order that does not depend on chance.
+        missing.sort_unstable();
+        let mut written_anew = Vec::new();
+        for id in missing {
+            let Some(game) = self.games.get_mut(&id) else { continue };
             if game.is_journaled() {
                 game.doubt_store(now);
-                missing.push(*id);
+                written_anew.push(id);
             } else {
                 let owner = Owner { slot, ..game.owner };
                 fx.push(Command::Restore { order: (**game.order()).clone(), owner, snapshot: None });
             }
         }
-        missing.sort_unstable();
-        self.refresh.add(now, missing);
+        self.refresh.add(now, written_anew);
     }
 }
 
