@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
 use socket2::{SockRef, TcpKeepalive};
@@ -30,6 +32,14 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long each further step (TLS, login, the question for the role) may take: four round trips to a Redis that is
 /// slow (500 ms), and short enough that a connection into nowhere does not hold up the next attempt.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an attempt is waited for before the next is made beside it. A network that swallows what is sent into it gives
+/// no sign when it is whole again; whoever then still waits for an answer to what was lost would come back later than
+/// others, and be taken for dead by them.
+const ATTEMPT_PERIOD: Duration = Duration::from_millis(500);
+
+/// How many attempts are made side by side: until the first counts as failed.
+const ATTEMPTS_MAX: usize = 4;
 
 /// How many of the addresses that a name has are tried.
 const ADDRESSES_MAX: usize = 4;
@@ -143,8 +153,21 @@ impl Dialer {
         Self { login, tls }
     }
 
-    /// A link to a Redis that is no replica. With a listener, it can subscribe.
+    /// A link to a Redis that is no replica, by the first of several attempts that comes to an end. With a listener, it can
+    /// subscribe.
     pub(super) async fn master(&self, address: &Address, listener: Option<Listener>) -> Result<Link, DialError> {
+        let mut attempts = FuturesUnordered::new();
+        loop {
+            if attempts.len() < ATTEMPTS_MAX {
+                attempts.push(self.attempt(address, listener.clone()));
+            }
+            if let Ok(Some(outcome)) = timeout(ATTEMPT_PERIOD, attempts.next()).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn attempt(&self, address: &Address, listener: Option<Listener>) -> Result<Link, DialError> {
         let link = self.dial(address, listener).await?;
         match role(&link.commands, STEP_TIMEOUT).await {
             Ok(Role::Master | Role::Unknown) => Ok(link),
@@ -292,4 +315,31 @@ fn refusal(error: &RedisError) -> Trouble {
         return alert_trouble(alert);
     }
     if is_broken(error) { Trouble::Closed(text) } else { Trouble::Refuses(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use pintail_testkit::RedisServer;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_into_nowhere_does_not_hold_up_the_next() {
+        let redis = RedisServer::start();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let address = Address { host: address.ip().to_string(), port: address.port() };
+        let target = redis.address();
+        // What is sent over the first connection is never heard of again; the next ones lead to Redis.
+        let network = AbortOnDropHandle::new(tokio::spawn(async move {
+            let (_swallowed, _) = listener.accept().await.unwrap();
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(target).await.unwrap();
+            tokio::io::copy_bidirectional(&mut near, &mut far).await
+        }));
+        let dialed = Dialer::new(RedisConnectionInfo::default(), None).master(&address, None).await;
+        assert!(dialed.is_ok(), "{dialed:?}");
+        drop((dialed, network));
+    }
 }
