@@ -7,11 +7,32 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
-use pintail::client::{CreateRoom, Event, RoomState};
-use pintail_testkit::{Fault, FaultProxy, Persistence, RedisServer, free_port};
+use pintail::client::{CreateRoom, Event, GameDetachReason, RoomState};
+use pintail_testkit::{Fault, FaultProxy, Persistence, RedisServer, Sentinels, free_port};
 
 use crate::support::events::Watcher;
-use crate::support::{Player, Server, redis_cli, server, soon, start, until};
+use crate::support::{Player, Server, pintail, redis_cli, server, soon, start, until};
+
+/// A cluster with two game servers, and a player in a game on one of them.
+struct Stage {
+    gateway: Server,
+    _lobby: Server,
+    servers: Vec<Server>,
+    player: Player,
+}
+
+impl Stage {
+    async fn set(url: &str) -> Self {
+        Self::of(url, vec![game_server(url), game_server(url)]).await
+    }
+
+    async fn of(url: &str, servers: Vec<Server>) -> Self {
+        let [gateway, lobby] = ["gateway", "lobby"].map(|kind| Server::ready(server(kind, url, "").start()));
+        let mut player = Player::join("Ann", &[&gateway]).await;
+        play(&mut player).await;
+        Self { gateway, _lobby: lobby, servers, player }
+    }
+}
 
 /// A player alone in a game of journaled echo.
 async fn play(player: &mut Player) {
@@ -27,8 +48,8 @@ fn redis() -> RedisServer {
     RedisServer::start_with(Persistence::AppendOnly)
 }
 
-fn game_server(redis: &RedisServer) -> Server {
-    Server::ready(server("game", &redis.url(), "").env("PINTAIL_DRAIN_TIMEOUT", "20s").start())
+fn game_server(url: &str) -> Server {
+    Server::ready(server("game", url, "").env("PINTAIL_DRAIN_TIMEOUT", "20s").start())
 }
 
 /// The server of the only game that there is, taken out of these.
@@ -83,10 +104,7 @@ async fn inputs(player: &mut Player) -> u64 {
 #[tokio::test]
 async fn a_game_goes_on_when_its_server_is_killed_and_loses_nothing() {
     let redis = redis();
-    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
-    let mut player = Player::join("Ann", &[&gateway]).await;
-    play(&mut player).await;
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
     for round in 0..3 {
         echoes(&mut player, &format!("before kill {round}"), 20).await;
         take_owner(&redis, &mut servers).kill();
@@ -96,7 +114,7 @@ async fn a_game_goes_on_when_its_server_is_killed_and_loses_nothing() {
             redis_cli(&redis, &format!("HGET {} attempts", game_key(&redis))).trim_matches('0').is_empty()
         })
         .await;
-        servers.push(game_server(&redis));
+        servers.push(game_server(&redis.url()));
     }
     assert_eq!(inputs(&mut player).await, 121, "each input was applied once");
 }
@@ -105,7 +123,7 @@ async fn a_game_goes_on_when_its_server_is_killed_and_loses_nothing() {
 async fn a_game_without_any_server_waits_for_one() {
     let redis = redis();
     let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let server = game_server(&redis);
+    let server = game_server(&redis.url());
     let mut player = Player::join("Ann", &[&gateway]).await;
     play(&mut player).await;
     echoes(&mut player, "before", 5).await;
@@ -113,18 +131,48 @@ async fn a_game_without_any_server_waits_for_one() {
     player.next("the pause", |event| matches!(event, Event::GamePaused { .. }).then_some(())).await;
     player.client.send("while nobody is there").await.unwrap();
     until("the game to be set aside", async || redis_cli(&redis, "ZCARD Games:orphaned") == "1").await;
-    let _server = game_server(&redis);
+    let _server = game_server(&redis.url());
     assert_eq!(player.message().await, "while nobody is there");
     echoes(&mut player, "after", 5).await;
+}
+
+/// As one does that kills its server each time that it is run.
+#[tokio::test]
+async fn a_game_whose_servers_die_as_soon_as_they_have_it_ends_alone_and_is_kept() {
+    let redis = redis();
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
+    echoes(&mut player, "before", 5).await;
+    let game = game_key(&redis);
+    let mut owner = take_owner(&redis, &mut servers);
+    servers.remove(0).stop();
+    let is_over = || !redis_cli(&redis, &format!("HGET {game} outcome")).is_empty();
+    while !is_over() {
+        owner.kill();
+        owner = game_server(&redis.url());
+        until("the next server to have it, or nobody any more", async || {
+            is_over() || owner.program.transcript().iter().any(|line| line.contains("game restored"))
+        })
+        .await;
+    }
+    let pick = |event| match event {
+        Event::GameDetached { reason, .. } => Some(reason),
+        _ => None,
+    };
+    // Nobody runs the game who could tell its end.
+    assert_eq!(player.next("the end", pick).await, GameDetachReason::NoSuchGame);
+    let kept = pintail(["replay", "--redis", &redis.url()]).output();
+    let id = game.trim_start_matches("Game:");
+    assert!(String::from_utf8_lossy(&kept.stdout).contains(id), "{id}: {kept:?}");
+    // Nothing is wrong with the server that had to end it.
+    soon("leaving the room", player.client.leave_room()).await.unwrap();
+    play(&mut player).await;
+    echoes(&mut player, "another game", 5).await;
 }
 
 #[tokio::test]
 async fn the_output_of_a_server_that_was_stopped_while_its_games_were_taken_reaches_nobody() {
     let redis = redis();
-    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
-    let mut player = Player::join("Ann", &[&gateway]).await;
-    play(&mut player).await;
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
     echoes(&mut player, "before", 20).await;
     let mut owner = take_owner(&redis, &mut servers);
     owner.program.signal("STOP");
@@ -146,10 +194,7 @@ async fn the_output_of_a_server_that_was_stopped_while_its_games_were_taken_reac
 #[tokio::test]
 async fn draining_moves_the_games_at_once_and_loses_nothing() {
     let redis = redis();
-    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
-    let mut player = Player::join("Ann", &[&gateway]).await;
-    play(&mut player).await;
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
     echoes(&mut player, "before", 20).await;
     for round in 0..3 {
         let owner = take_owner(&redis, &mut servers);
@@ -159,7 +204,7 @@ async fn draining_moves_the_games_at_once_and_loses_nothing() {
         let mut program = owner.program;
         assert!(program.wait_for_end().success());
         assert!(began.elapsed() < Duration::from_secs(15), "it does not wait for a game that has moved");
-        servers.push(game_server(&redis));
+        servers.push(game_server(&redis.url()));
     }
     echoes(&mut player, "after", 20).await;
 }
@@ -170,7 +215,7 @@ async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
     let gateway = |port| Server::ready(server("gateway", &redis.url(), &format!("--listen 127.0.0.1:{port}")).start());
     let mut gateways: VecDeque<_> = (0..2).map(|_| gateway(free_port(Ipv4Addr::LOCALHOST))).collect();
     let mut lobbies = vec![start("lobby", &redis), start("lobby", &redis)];
-    let mut games = vec![game_server(&redis), game_server(&redis)];
+    let mut games = vec![game_server(&redis.url()), game_server(&redis.url())];
     let mut players = Vec::new();
     for number in 0..4 {
         let mut player = Player::join(&format!("player {number}"), &[&gateways[0], &gateways[1]]).await;
@@ -182,7 +227,7 @@ async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
         for player in &mut players {
             echoes(player, &format!("round {round}, game server"), 10).await;
         }
-        let next = game_server(&redis);
+        let next = game_server(&redis.url());
         games.remove(0).stop();
         games.push(next);
         for player in &mut players {
@@ -205,7 +250,7 @@ async fn a_rolling_restart_of_everything_under_load_loses_nothing() {
 async fn a_gateway_and_a_game_server_die_together() {
     let redis = redis();
     let (first, second, _lobby) = (start("gateway", &redis), start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
+    let mut servers = vec![game_server(&redis.url()), game_server(&redis.url())];
     let mut player = Player::join("Ann", &[&first, &second]).await;
     play(&mut player).await;
     echoes(&mut player, "before", 20).await;
@@ -218,10 +263,7 @@ async fn a_gateway_and_a_game_server_die_together() {
 #[tokio::test]
 async fn games_go_on_without_protection_while_redis_is_away_and_are_protected_again_when_it_is_back() {
     let mut redis = redis();
-    let (mut gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
-    let mut player = Player::join("Ann", &[&gateway]).await;
-    play(&mut player).await;
+    let Stage { mut gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
     echoes(&mut player, "before", 10).await;
     let owner = take_owner(&redis, &mut servers);
     redis.kill();
@@ -240,10 +282,7 @@ async fn games_go_on_without_protection_while_redis_is_away_and_are_protected_ag
 #[tokio::test]
 async fn what_happened_without_protection_is_lost_with_its_server_and_the_game_goes_on() {
     let mut redis = redis();
-    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
-    let mut player = Player::join("Ann", &[&gateway]).await;
-    play(&mut player).await;
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
     echoes(&mut player, "before", 10).await;
     let owner = take_owner(&redis, &mut servers);
     redis.kill();
@@ -258,12 +297,28 @@ async fn what_happened_without_protection_is_lost_with_its_server_and_the_game_g
 }
 
 #[tokio::test]
+async fn a_game_outlives_a_failover_of_redis_and_then_its_server() {
+    let mut master = redis();
+    let replicas = [(); 2].map(|()| RedisServer::builder().replica_of(&master).start());
+    let sentinels = Sentinels::watching(&master).start();
+    sentinels.wait_until_ready(2);
+    let url = sentinels.url();
+    // For as long as it takes, nothing is shown that is not kept.
+    let servers = (0..2).map(|_| Server::ready(server("game", &url, "--store-hold 60s").start())).collect();
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::of(&url, servers).await;
+    echoes(&mut player, "before", 10).await;
+    let owner = take_owner(&replicas[0], &mut servers);
+    master.kill();
+    echoes(&mut player, "with another master", 10).await;
+    owner.kill();
+    echoes(&mut player, "with another server", 10).await;
+    assert_eq!(inputs(&mut player).await, 31);
+}
+
+#[tokio::test]
 async fn an_emptied_redis_gets_the_games_back_from_their_servers() {
     let redis = redis();
-    let (gateway, _lobby) = (start("gateway", &redis), start("lobby", &redis));
-    let mut servers = vec![game_server(&redis), game_server(&redis)];
-    let mut player = Player::join("Ann", &[&gateway]).await;
-    play(&mut player).await;
+    let Stage { gateway: _gateway, _lobby, mut servers, mut player } = Stage::set(&redis.url()).await;
     echoes(&mut player, "before", 10).await;
     let owner = take_owner(&redis, &mut servers);
     redis_cli(&redis, "FLUSHALL");
@@ -288,7 +343,7 @@ async fn a_server_that_is_cut_off_from_redis_alone_loses_its_games_to_another() 
     let mut player = Player::join("Ann", &[&gateway]).await;
     play(&mut player).await;
     echoes(&mut player, "before", 10).await;
-    let other = game_server(&redis);
+    let other = game_server(&redis.url());
     let mut watcher = Watcher::follow(gateway.admin());
     let since = Instant::now();
     proxy.set(Fault::SwallowAll);
