@@ -1,0 +1,3 @@
+//! Pintail's stress test: bots that play, the load that they make, and reports of what was measured.
+
+pub mod report;
