@@ -12,7 +12,7 @@ use pintail_wire::game::INPUT_HEADER_BYTES;
 use pintail_wire::kind::{client as kind, link as link_kind};
 use pintail_wire::link::session_presence::Presence;
 use pintail_wire::{CLIENT_VERSION, Frame, FrameError, Malformed, Message};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
 use crate::allowance::{Allowance, Ask, Exceeded};
@@ -25,7 +25,7 @@ use crate::transport::Transport;
 /// The most bytes of a `PING`, which all come back.
 const PING_BYTES_MAX: usize = 64;
 
-/// How often a connection is checked for silence. A third check in a row that heard nothing says that it is idle: the
+/// How often the connections are checked for silence. A third check in a row that heard nothing says that one is idle: the
 /// first may follow a frame closely, so it takes at least [`CLIENT_IDLE_TIMEOUT`] and at most half as long again.
 const IDLE_CHECK: Duration = CLIENT_IDLE_TIMEOUT.checked_div(2).expect("two is not zero");
 
@@ -85,6 +85,7 @@ enum End {
     /// It was cut for this reason.
     Refused(Refusal),
     LoggedOut,
+    /// Nothing was heard for too long, and the client was told so.
     Idle,
     /// Whoever closed the outbox has said why.
     ClosedHere,
@@ -141,9 +142,6 @@ fn conclude(end: End, gateway: &Gateway, outbox: &Outbox, session: Option<&Sessi
         (End::Refused(refusal), _) => {
             debug!(message = %refusal.message, "a client is refused");
             refusal.send(outbox);
-        }
-        (End::Idle, Some(session)) => {
-            session.say_goodbye(GoodbyeReason::Idle, "nothing was heard for too long", true);
         }
         (End::LoggedOut, Some(session)) => {
             session.say_goodbye(GoodbyeReason::LoggedOut, "you are logged out", false);
@@ -282,32 +280,36 @@ fn credentials(login: &Login) -> Result<(ResumeToken, LoginMode), Refusal> {
 
 /// Takes the client's frames until the connection ends.
 async fn converse(gateway: &Arc<Gateway>, transport: &mut Transport, session: &Arc<Session>) -> End {
-    let idle = sleep(IDLE_CHECK);
-    tokio::pin!(idle);
-    let mut silent = 0;
     let mut allowance = Allowance::default();
     loop {
+        let frame = match transport.recv(&session.outbox).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) if session.is_idle() => return End::Idle,
+            Ok(None) if session.outbox.is_closed() => return End::ClosedHere,
+            Ok(None) => return End::Lost,
+            Err(error) => return error.into(),
+        };
+        session.heard();
+        match take(gateway, session, &mut allowance, frame).await {
+            Ok(Next::Go) => {}
+            Ok(Next::LogOut) => return End::LoggedOut,
+            Err(refusal) => return End::Refused(refusal),
+        }
+    }
+}
+
+/// Closes the connections of whom nothing is heard, until the gateway stops. One timer does for all of them.
+pub(crate) async fn end_idle(gateway: Arc<Gateway>) {
+    let mut checks = interval(IDLE_CHECK);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
         tokio::select! {
-            received = transport.recv(&session.outbox) => {
-                silent = 0;
-                let frame = match received {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) if session.outbox.is_closed() => return End::ClosedHere,
-                    Ok(None) => return End::Lost,
-                    Err(error) => return error.into(),
-                };
-                match take(gateway, session, &mut allowance, frame).await {
-                    Ok(Next::Go) => {}
-                    Ok(Next::LogOut) => return End::LoggedOut,
-                    Err(refusal) => return End::Refused(refusal),
-                }
-            }
-            () = &mut idle => {
-                silent += 1;
-                if silent > 2 {
-                    return End::Idle;
-                }
-                idle.as_mut().reset(Instant::now() + IDLE_CHECK);
+            () = gateway.stop.cancelled() => return,
+            _ = checks.tick() => {}
+        }
+        for session in gateway.sessions.all() {
+            if session.is_silent_again() {
+                session.say_goodbye(GoodbyeReason::Idle, "nothing was heard for too long", true);
             }
         }
     }

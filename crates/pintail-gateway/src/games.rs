@@ -234,16 +234,11 @@ impl Gateway {
     pub(crate) async fn carry(&self, session: &Session, link_kind: u8, body: &Bytes) {
         let Some(Attachment { link, .. }) = session.attachment() else { return };
         let sender = session.id.0.to_be_bytes();
-        let carried = async {
-            loop {
-                match link.outbox.push(link_kind, &[&sender, body]) {
-                    // Others who waited may be faster.
-                    Err(PushError::Full) => link.outbox.has_room().await,
-                    pushed => return pushed.is_ok(),
-                }
-            }
+        let is_carried = match link.outbox.push(link_kind, &[&sender, body]) {
+            Err(PushError::Full) => carry_when_there_is_room(&link, link_kind, &[&sender, body]).await,
+            pushed => pushed.is_ok(),
         };
-        if !timeout(LINK_ROOM_TIMEOUT, carried).await.unwrap_or(false) {
+        if !is_carried {
             self.detach_broken(session, &link);
         }
     }
@@ -288,4 +283,18 @@ pub(crate) async fn look_for_games(gateway: Arc<Gateway>) {
             _ = looks.tick() => gateway.look_for_games(),
         }
     }
+}
+/// Waits for room on the link, but not for ever: whether the frame was queued.
+async fn carry_when_there_is_room(link: &Link, kind: u8, parts: &[&[u8]]) -> bool {
+    let carried = async {
+        loop {
+            link.outbox.has_room().await;
+            match link.outbox.push(kind, parts) {
+                // Others who waited may be faster.
+                Err(PushError::Full) => {}
+                pushed => return pushed.is_ok(),
+            }
+        }
+    };
+    timeout(LINK_ROOM_TIMEOUT, carried).await.unwrap_or(false)
 }

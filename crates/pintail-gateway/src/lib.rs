@@ -37,6 +37,7 @@ mod link_task;
 mod links;
 mod listen;
 mod lobby;
+mod loops;
 mod metrics;
 mod observer;
 mod registry;

@@ -228,7 +228,7 @@ impl LinkKeeper {
         let (gateway, lease) = (self.gateway.clone(), self.lease.clone());
         let task = LinkTask { gateway, peer, lease, wanted: wanted_rx, stop: stop.clone() };
         let ended = self.ended.clone();
-        self.tasks.spawn(async move {
+        let serve = async move {
             let stop = task.stop.clone();
             task.run().await;
             // One that was told to stop is replaced or forgotten already.
@@ -237,7 +237,8 @@ impl LinkKeeper {
                 () = stop.cancelled() => {}
                 _ = ended.send(peer) => {}
             }
-        });
+        };
+        self.tasks.spawn_on(serve, self.gateway.loops.first());
         // One task a slot: nobody would ever tell a second one to stop.
         if let Some(before) = self.keepers.insert(peer.slot, Keeper { wanted, stop }) {
             before.stop.cancel();

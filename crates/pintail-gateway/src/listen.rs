@@ -49,13 +49,15 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, protoco
             () = gateway.stop.cancelled() => break,
             accepted = accepted => accepted,
         };
-        let gateway = gateway.clone();
-        connections.spawn(async move {
-            if let Err(error) = protocol.serve(gateway, stream, stranger, &entry).await {
+        let Ok(stream) = stream.into_std() else { continue };
+        let client = Client { stream, stranger, entry };
+        let serving = gateway.clone();
+        let serve = async move {
+            if let Err(error) = protocol.serve(serving, client).await {
                 debug!(%peer, %error, "a client's connection failed");
             }
-            drop(entry);
-        });
+        };
+        connections.spawn_on(serve, gateway.loops.next());
     }
     drop(listener);
     connections.close();
@@ -78,6 +80,14 @@ async fn accept_one(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Someone who has come in.
+struct Client {
+    /// Of no runtime yet: the thread that serves it waits for it.
+    stream: std::net::TcpStream,
+    stranger: Stranger,
+    entry: Entry,
+}
+
 /// What is spoken on a port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Protocol {
@@ -94,20 +104,16 @@ impl Protocol {
         }
     }
 
-    async fn serve(
-        self,
-        gateway: Arc<Gateway>,
-        stream: TcpStream,
-        stranger: Stranger,
-        entry: &Entry,
-    ) -> io::Result<()> {
+    async fn serve(self, gateway: Arc<Gateway>, client: Client) -> io::Result<()> {
+        let Client { stream, stranger, entry } = client;
+        let stream = TcpStream::from_std(stream)?;
         match self {
             Self::Tcp => {
                 let connection = TcpConnection::new(stream, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
                 client::serve(gateway, Transport::Tcp(connection), stranger).await;
             }
             Self::Http => {
-                if let Some(stream) = serve_http(&gateway, stream, &stranger, entry).await? {
+                if let Some(stream) = serve_http(&gateway, stream, &stranger, &entry).await? {
                     let connection = WebSocketConnection::new(stream, CLIENT_FRAME_BYTES_MAX)?;
                     client::serve(gateway, Transport::WebSocket(Box::new(connection)), stranger).await;
                 }

@@ -1,6 +1,7 @@
 //! Puts the parts of a gateway together: bind, run, stop.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::client;
 use crate::condition;
 use crate::departures::{self, Departures};
 use crate::door::Door;
@@ -26,6 +28,7 @@ use crate::games::{self, Wish};
 use crate::links::{Link, Links};
 use crate::listen::{self, Protocol};
 use crate::lobby;
+use crate::loops::Loops;
 use crate::metrics::Metrics;
 use crate::observer::{HEARD_MAX, Watch};
 use crate::registry::MainLoop;
@@ -55,13 +58,16 @@ pub struct GatewayConfig {
     /// How many file descriptors the gateway reckons with; `None` for as many as the operating system lets the process
     /// have, to which its limit is raised. The gateways of one process share these.
     pub descriptors: Option<u64>,
+    /// How many threads of their own carry the connections: one for each core that the gateway may use. `None` for the
+    /// caller's runtime.
+    pub threads: Option<NonZeroUsize>,
 }
 
 impl GatewayConfig {
-    /// A gateway without an HTTP port, and the defaults for the rest.
+    /// A gateway on the caller's runtime, without an HTTP port, and the defaults for the rest.
     #[must_use]
     pub const fn new(server: ServerConfig, capacity: u32) -> Self {
-        Self { server, http: None, capacity, lame_duck: LAME_DUCK, descriptors: None }
+        Self { server, http: None, capacity, lame_duck: LAME_DUCK, descriptors: None, threads: None }
     }
 }
 
@@ -126,7 +132,13 @@ impl GatewayServer {
         let (metrics, mut registry) = Metrics::new();
         let (identity_tx, identity) = watch::channel(None);
         let (heard_tx, heard) = mpsc::channel(HEARD_MAX);
-        let gateway = Gateway::new(self.config.clone(), self.store.clone(), metrics, identity, heard_tx);
+        let (loops, _threads) = match self.config.threads {
+            None => (Loops::here(), None),
+            Some(count) => Loops::start(count)
+                .map(|(loops, guard)| (loops, Some(guard)))
+                .map_err(|error| RoleError::Internal(format!("no thread for the clients: {error}")))?,
+        };
+        let gateway = Gateway::new(self.config.clone(), self.store.clone(), metrics, identity, heard_tx, loops);
         let config = MembershipConfig::new(&self.config.server, self.announcement(), gateway.events.clone());
         let (cut_off, reported) = (config.cut_off.clone(), gateway.clone());
         let (membership, members) = Membership::start(self.store.clone(), config, move || reported.vitals.vitals());
@@ -139,14 +151,16 @@ impl GatewayServer {
             let state = AdminState { ready: gateway.ready.clone(), metrics: Arc::new(registry), events };
             servers.spawn(admin.serve(state, admin_stop.clone()));
         }
-        servers.spawn(listen::accept(gateway.clone(), self.tcp.0, Protocol::Tcp));
+        let first = gateway.loops.first();
+        servers.spawn_on(listen::accept(gateway.clone(), self.tcp.0, Protocol::Tcp), first);
         if let Some((http, _)) = self.http {
-            servers.spawn(listen::accept(gateway.clone(), http, Protocol::Http));
+            servers.spawn_on(listen::accept(gateway.clone(), http, Protocol::Http), first);
         }
 
-        gateway.tasks.spawn(lobby::expire_requests(gateway.clone()));
+        gateway.tasks.spawn_on(lobby::expire_requests(gateway.clone()), first);
+        gateway.tasks.spawn_on(client::end_idle(gateway.clone()), first);
         gateway.tasks.spawn(condition::measure(gateway.clone(), membership.renewer()));
-        gateway.tasks.spawn(Watch::new(gateway.clone(), heard, cut_off).run());
+        gateway.tasks.spawn_on(Watch::new(gateway.clone(), heard, cut_off).run(), first);
         gateway.tasks.spawn(games::look_for_games(gateway.clone()));
         gateway.tasks.spawn(departures::tell_departures(gateway.clone()));
         let mut main = MainLoop::new(gateway.clone(), identity_tx, &membership);
@@ -185,6 +199,8 @@ pub(crate) struct Gateway {
     identity: watch::Receiver<Option<Identity>>,
     pub(crate) sessions: Sessions,
     pub(crate) links: Links,
+    /// Where the connections are served.
+    pub(crate) loops: Loops,
     requests: Mutex<Requests>,
     waiting: Mutex<Waiting<Wish>>,
     departures: Mutex<Departures>,
@@ -216,6 +232,7 @@ impl Gateway {
         metrics: Metrics,
         identity: watch::Receiver<Option<Identity>>,
         heard: mpsc::Sender<Event>,
+        loops: Loops,
     ) -> Arc<Self> {
         Arc::new(Self {
             door: Door::new(config.descriptors, metrics.door_shut.clone()),
@@ -224,6 +241,7 @@ impl Gateway {
             identity,
             sessions: Sessions::default(),
             links: Links::default(),
+            loops,
             requests: Mutex::default(),
             waiting: Mutex::default(),
             departures: Mutex::default(),

@@ -1,7 +1,7 @@
 //! One logged-in connection: what its client is told, and over which link it plays.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,12 @@ pub(crate) struct Session {
     /// no lock of its own for each recipient.
     heard_over: AtomicU64,
     logged_out: AtomicBool,
+    /// How many checks in a row have heard nothing from the client.
+    silences: AtomicU8,
 }
+
+/// That many checks in a row that heard nothing mean that nobody is there.
+const SILENCES_MAX: u8 = 3;
 
 /// Counts the attaches that a client asked for: only the newest matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,6 +117,7 @@ impl Session {
             seat: Mutex::default(),
             heard_over: AtomicU64::new(0),
             logged_out: AtomicBool::new(false),
+            silences: AtomicU8::new(0),
         }
     }
 
@@ -188,6 +194,22 @@ impl Session {
 
     pub(crate) fn is_logged_out(&self) -> bool {
         self.logged_out.load(Ordering::Relaxed)
+    }
+
+    /// Something came from the client.
+    pub(crate) fn heard(&self) {
+        self.silences.store(0, Ordering::Relaxed);
+    }
+
+    /// One more check for silence. Returns whether nobody has been heard for too long.
+    pub(crate) fn is_silent_again(&self) -> bool {
+        let one_more = self.silences.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_add(1));
+        one_more == Ok(SILENCES_MAX - 1)
+    }
+
+    /// Whether the connection was closed because nothing was heard.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.silences.load(Ordering::Relaxed) >= SILENCES_MAX
     }
 
     pub(crate) fn attachment(&self) -> Option<Attachment> {

@@ -4,6 +4,7 @@
 //! queued and writes it with one call. A queue that is empty holds no memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use pintail_wire::encode_frame_parts;
@@ -26,8 +27,6 @@ pub enum PushError {
 pub struct Outbox {
     bytes_max: usize,
     queue: Mutex<Queue>,
-    /// Wakes the connection's task: something is queued, or the queue was closed.
-    filled: Notify,
     /// Wakes those who wait for room.
     emptied: Notify,
 }
@@ -39,11 +38,28 @@ struct Queue {
     /// At most one frame of each kind of which only the latest counts.
     latest: Vec<(u8, BytesMut)>,
     closed: bool,
+    /// The connection's task, while it waits for something to send. It stands in here because whoever fills the queue has
+    /// the lock already.
+    waiting: Option<Waker>,
 }
 
 impl Queue {
     fn len(&self) -> usize {
         self.frames.len() + self.latest.iter().map(|(_, frame)| frame.len()).sum::<usize>()
+    }
+
+    fn take(&mut self) -> BytesMut {
+        let mut frames = std::mem::take(&mut self.frames);
+        for (_, frame) in std::mem::take(&mut self.latest) {
+            frames.unsplit(frame);
+        }
+        frames
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker())) {
+            self.waiting = Some(cx.waker().clone());
+        }
     }
 }
 
@@ -51,7 +67,7 @@ impl Outbox {
     /// An empty queue that holds up to `bytes_max` bytes; the frame that reaches the limit is still taken.
     #[must_use]
     pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, queue: Mutex::default(), filled: Notify::new(), emptied: Notify::new() })
+        Arc::new(Self { bytes_max, queue: Mutex::default(), emptied: Notify::new() })
     }
 
     /// Queues a frame whose body is these parts in order.
@@ -97,37 +113,40 @@ impl Outbox {
         if queue.len() >= self.bytes_max {
             return Err(PushError::Full);
         }
-        let was_empty = queue.len() == 0;
         change(&mut queue);
+        // Whoever has been told is not told again: it takes all that is queued at once.
+        let waiting = queue.waiting.take();
         drop(queue);
-        // Whoever finds frames in the queue is not told again: it takes them all at once.
-        if was_empty {
-            self.filled.notify_one();
+        if let Some(waiting) = waiting {
+            waiting.wake();
         }
         Ok(())
     }
 
     /// Takes nothing more. The connection sends what is queued, then closes.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.tell_closed();
+        let mut queue = self.lock();
+        queue.closed = true;
+        self.tell_closed(queue);
     }
 
     /// Queues a last frame, over the limit if need be, and takes nothing more after it.
     pub fn close_with(&self, kind: u8, parts: &[&[u8]]) {
-        {
-            let mut queue = self.lock();
-            if queue.closed {
-                return;
-            }
-            encode_frame_parts(&mut queue.frames, kind, parts);
-            queue.closed = true;
+        let mut queue = self.lock();
+        if queue.closed {
+            return;
         }
-        self.tell_closed();
+        encode_frame_parts(&mut queue.frames, kind, parts);
+        queue.closed = true;
+        self.tell_closed(queue);
     }
 
-    fn tell_closed(&self) {
-        self.filled.notify_one();
+    fn tell_closed(&self, mut queue: MutexGuard<'_, Queue>) {
+        let waiting = queue.waiting.take();
+        drop(queue);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
         self.emptied.notify_waiters();
     }
 
@@ -161,23 +180,44 @@ impl Outbox {
     #[must_use]
     pub fn take(&self) -> BytesMut {
         let mut queue = self.lock();
-        let mut frames = std::mem::take(&mut queue.frames);
-        if !queue.latest.is_empty() {
-            for (_, frame) in std::mem::take(&mut queue.latest) {
-                frames.unsplit(frame);
-            }
-        }
+        let frames = queue.take();
         drop(queue);
-        if !frames.is_empty() {
-            self.emptied.notify_waiters();
-        }
+        self.tell_emptied(&frames);
         frames
     }
 
-    /// Resolves when there may be something to take or the queue was closed. For the connection's task alone.
-    /// Cancel-safe.
-    pub async fn filled(&self) {
-        self.filled.notified().await;
+    /// The same, for a task that waits until there is something: `None` when the queue is closed and everything was taken.
+    /// For the connection's task alone, since only the last one that waits is woken.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<BytesMut>> {
+        let mut queue = self.lock();
+        let frames = queue.take();
+        if frames.is_empty() {
+            return if queue.closed {
+                Poll::Ready(None)
+            } else {
+                queue.wait(cx);
+                Poll::Pending
+            };
+        }
+        drop(queue);
+        self.tell_emptied(&frames);
+        Poll::Ready(Some(frames))
+    }
+
+    /// Resolves when the queue is closed, whatever it still holds. For the connection's task alone.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Poll::Ready(());
+        }
+        queue.wait(cx);
+        Poll::Pending
+    }
+
+    fn tell_emptied(&self, taken: &BytesMut) {
+        if !taken.is_empty() {
+            self.emptied.notify_waiters();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

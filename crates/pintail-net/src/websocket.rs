@@ -10,10 +10,10 @@ use pintail_wire::frame::LENGTH_BYTES;
 use pintail_wire::{Decoder, Frame};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
 
-use crate::connection::{CLOSE_TIMEOUT, ConnectionError, WRITE_STALL_MAX, tune};
+use crate::connection::{CLOSE_TIMEOUT, ConnectionError, Stall, tune};
 use crate::outbox::Outbox;
 
 /// How many bytes are collected before they are written. What an outbox held is written with one call up to this size.
@@ -26,8 +26,7 @@ pub struct WebSocketConnection {
     decoder: Decoder,
     /// What was taken from the outbox and not yet handed to the socket: whole frames.
     outgoing: Bytes,
-    /// Since when the socket has taken nothing.
-    stalled_since: Option<Instant>,
+    stall: Stall,
     /// The library's answer to a ping is not sent yet.
     pong_unsent: bool,
     /// What was received before anyone asked for it.
@@ -36,12 +35,6 @@ pub struct WebSocketConnection {
 
 /// A message, or why there is none; `None` at the end.
 type Received = Option<Result<Message, Error>>;
-
-/// What one wait of [`WebSocketConnection::recv`] gave.
-enum Step {
-    Received(Received),
-    Written,
-}
 
 impl WebSocketConnection {
     /// Frames over a stream on which the WebSocket handshake is done, with bodies up to `body_bytes_max`.
@@ -55,7 +48,7 @@ impl WebSocketConnection {
             .limits(Limits::default().max_payload_len(Some(body_bytes_max + 1)))
             .serve(stream);
         let decoder = Decoder::new(body_bytes_max);
-        Ok(Self { socket, decoder, outgoing: Bytes::new(), stalled_since: None, pong_unsent: false, ahead: None })
+        Ok(Self { socket, decoder, outgoing: Bytes::new(), stall: Stall::default(), pong_unsent: false, ahead: None })
     }
 
     /// The next frame. Sends what the outbox holds while it waits. `None` when the peer closed the connection, or when
@@ -64,25 +57,25 @@ impl WebSocketConnection {
     /// # Errors
     /// If the connection is of no more use.
     pub async fn recv(&mut self, outbox: &Outbox) -> Result<Option<Frame>, ConnectionError> {
+        poll_fn(|cx| self.poll_recv(cx, outbox)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Result<Option<Frame>, ConnectionError>> {
         loop {
-            let blocked = poll_fn(|cx| Poll::Ready(self.try_write(cx, outbox))).await.map_err(lost)?;
-            if outbox.is_closed() {
-                return Ok(None);
+            if self.poll_send(cx, outbox)?.is_ready() {
+                return Poll::Ready(Ok(None));
             }
-            let stalled = self.stalled_since.unwrap_or_else(Instant::now) + WRITE_STALL_MAX;
-            let step = tokio::select! {
-                step = poll_fn(|cx| self.poll_step(cx, outbox, blocked)) => step.map_err(lost)?,
-                () = outbox.filled(), if !blocked => Step::Written,
-                () = sleep_until(stalled), if blocked => return Err(ConnectionError::Stalled),
+            // The library queues its answers to pings without a limit: one who reads none of them is not heard.
+            if self.pong_unsent {
+                return Poll::Pending;
+            }
+            let received = match self.ahead.take() {
+                Some(received) => received,
+                None => ready!(self.socket.poll_next_unpin(cx)),
             };
-            match step {
-                Step::Written => {}
-                Step::Received(None) => return Ok(None),
-                Step::Received(Some(message)) => {
-                    if let Some(frame) = self.take(message.map_err(lost)?)? {
-                        return Ok(Some(frame));
-                    }
-                }
+            let Some(message) = received else { return Poll::Ready(Ok(None)) };
+            if let Some(frame) = self.take(message.map_err(lost)?)? {
+                return Poll::Ready(Ok(Some(frame)));
             }
         }
     }
@@ -115,33 +108,18 @@ impl WebSocketConnection {
         Ok(Some(self.decoder.decode_message(payload.freeze())?))
     }
 
-    /// Waits for a message, and, if writing is `blocked`, until it goes on.
-    fn poll_step(&mut self, cx: &mut Context<'_>, outbox: &Outbox, blocked: bool) -> Poll<Result<Step, Error>> {
-        if blocked && !self.try_write(cx, outbox)? {
-            return Poll::Ready(Ok(Step::Written));
-        }
-        if let Some(received) = self.ahead.take() {
-            return Poll::Ready(Ok(Step::Received(received)));
-        }
-        // The library queues its answers to pings without a limit: one who reads none of them is not heard.
-        if self.pong_unsent {
-            return Poll::Pending;
-        }
-        self.socket.poll_next_unpin(cx).map(|received| Ok(Step::Received(received)))
-    }
-
-    /// Writes what it can; whether something is left.
-    fn try_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Result<bool, Error> {
-        let written = self.poll_write(cx, outbox);
-        match written {
-            Poll::Ready(written) => {
-                self.stalled_since = None;
-                self.pong_unsent = false;
-                written.map(|()| false)
+    /// Sends what the outbox holds, now and whenever there is something; ready when the outbox is closed.
+    fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Result<(), ConnectionError>> {
+        loop {
+            match self.poll_write(cx, outbox) {
+                Poll::Ready(written) => written.map_err(lost)?,
+                Poll::Pending => return self.stall.poll(cx, outbox),
             }
-            Poll::Pending => {
-                self.stalled_since.get_or_insert_with(Instant::now);
-                Ok(true)
+            self.stall.end();
+            self.pong_unsent = false;
+            match ready!(outbox.poll_take(cx)) {
+                Some(frames) => self.outgoing = frames.freeze(),
+                None => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -158,7 +136,7 @@ impl WebSocketConnection {
             ready!(self.socket.poll_ready_unpin(cx))?;
             if let Some(message) = next_message(&mut self.outgoing) {
                 self.socket.start_send_unpin(message)?;
-                self.stalled_since = None;
+                self.stall.end();
             }
         }
     }
@@ -216,7 +194,7 @@ mod tests {
     /// Queues numbered frames until nothing of the last ones can be written any more.
     async fn clog(connection: &mut WebSocketConnection, outbox: &Outbox) -> u32 {
         let mut count = 0;
-        while connection.stalled_since.is_none() || outbox.queued_bytes() == 0 {
+        while !connection.stall.has_begun() || outbox.queued_bytes() == 0 {
             outbox.push(9, &[&count_to_bytes(count)]).unwrap();
             count += 1;
             if count % 64 == 0 {

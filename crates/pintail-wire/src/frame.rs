@@ -63,8 +63,10 @@ impl Decoder {
         if buffer.len() < LENGTH_BYTES + length {
             return Ok(None);
         }
-        buffer.advance(LENGTH_BYTES);
-        let mut frame = buffer.split_to(length);
+        // The last frame takes the buffer along: to share it would cost more than many a frame.
+        let is_last = buffer.len() == LENGTH_BYTES + length;
+        let mut frame = if is_last { std::mem::take(buffer) } else { buffer.split_to(LENGTH_BYTES + length) };
+        frame.advance(LENGTH_BYTES);
         let kind = frame.get_u8();
         Ok(Some(Frame { kind, body: frame.freeze() }))
     }

@@ -1,6 +1,7 @@
 //! `pintail dev`: a whole cluster in one process, with real links over loopback and an embedded store.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +127,7 @@ impl Cluster {
                 health: Health::default(),
                 grace: GRACE,
                 games,
+                threads: NonZeroUsize::MIN,
             };
             cluster.add(settings, types).await?;
         }

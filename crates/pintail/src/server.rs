@@ -71,7 +71,12 @@ impl Server {
         match settings.kind {
             Kind::Gateway => {
                 let http = settings.ports.http.map(|port| port.address);
-                let config = GatewayConfig { http, lame_duck: settings.grace, ..GatewayConfig::new(server, capacity) };
+                let config = GatewayConfig {
+                    http,
+                    lame_duck: settings.grace,
+                    threads: Some(settings.threads),
+                    ..GatewayConfig::new(server, capacity)
+                };
                 GatewayServer::bind(config, store).await.map(Self::Gateway)
             }
             Kind::Lobby => {

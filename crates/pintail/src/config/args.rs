@@ -159,6 +159,11 @@ pub(crate) struct GatewayArgs {
           value_parser = value_parser!(u32).range(1..))]
     pub(crate) capacity: u32,
 
+    /// How many threads carry the players' connections [default: one for each core]
+    #[arg(long, value_name = "N", env = "PINTAIL_THREADS", help_heading = "Server",
+          value_parser = value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+
     /// How long a gateway that was told to stop goes on as before, but for /readyz: a load balancer that asks there
     /// sends it nobody new meanwhile
     #[arg(long, value_name = "PERIOD", env = "PINTAIL_LAME_DUCK", help_heading = "Server",

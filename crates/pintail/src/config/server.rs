@@ -1,6 +1,8 @@
 //! What the settings of a server mean, and which can't be.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use pintail_core::{ClusterSecret, Kind};
@@ -154,6 +156,8 @@ pub(crate) struct ServerSettings {
     pub(crate) grace: Duration,
     /// How a game server keeps its games.
     pub(crate) games: GameSettings,
+    /// How many threads carry a gateway's connections.
+    pub(crate) threads: NonZeroUsize,
 }
 
 /// The settings that differ by kind.
@@ -173,7 +177,7 @@ impl ServerSettings {
     pub(crate) fn of_gateway(args: &GatewayArgs) -> Result<Self, Impossible> {
         let health = args.health.health(args.store.store_timeout)?;
         let own = OfKind { kind: Kind::Gateway, capacity: args.capacity, grace: args.lame_duck.0, http: args.http };
-        Self::new(own, &args.server, health)
+        Ok(Self { threads: threads(args.threads), ..Self::new(own, &args.server, health)? })
     }
 
     /// What the settings of a lobby server mean.
@@ -223,6 +227,7 @@ impl ServerSettings {
             health,
             grace,
             games: GameSettings::default(),
+            threads: NonZeroUsize::MIN,
         })
     }
 
@@ -238,6 +243,12 @@ impl ServerSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+/// As many as were asked for, or as the process may use cores.
+fn threads(asked: Option<u16>) -> NonZeroUsize {
+    let asked = asked.and_then(|count| NonZeroUsize::new(count.into()));
+    asked.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 impl DevArgs {
