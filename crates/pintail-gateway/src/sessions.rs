@@ -1,6 +1,5 @@
 //! Who is connected here, and what the servers send them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pintail_core::{GameId, RoomId, Round, SessionId};
@@ -8,13 +7,14 @@ use pintail_net::PushError;
 use pintail_wire::Message;
 use pintail_wire::client::GameDetached;
 use pintail_wire::kind::client as kind;
+use rustc_hash::FxHashMap;
 
 use crate::links::Link;
 use crate::session::Session;
 
 /// The sessions of this gateway.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<HashMap<SessionId, Arc<Session>>>);
+pub(crate) struct Sessions(Mutex<FxHashMap<SessionId, Arc<Session>>>);
 
 impl Sessions {
     /// Adds a session; the connection that it had here before is returned. A newer one that is here already stays, and
@@ -93,7 +93,7 @@ impl Sessions {
         delivered
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<SessionId, Arc<Session>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,19 +1,19 @@
 //! The links that are open, and what is queued on each.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use pintail_core::GameId;
 use pintail_net::{LinkId, Outbox, PushError};
 use pintail_wire::games_here::{self, GAMES_HERE_MAX};
 use pintail_wire::kind;
+use rustc_hash::FxHashMap;
 
 use crate::runtime::Delivery;
 
 /// The links that are open, and what is queued on each.
 #[derive(Debug, Default)]
 pub(super) struct OpenLinks {
-    outboxes: HashMap<LinkId, Arc<Outbox>>,
+    outboxes: FxHashMap<LinkId, Arc<Outbox>>,
 }
 
 /// A link takes no more: its gateway reads too slowly, or it is closing.

@@ -33,6 +33,7 @@ use pintail_wire::client::{GameDetachReason, GameDetached};
 use pintail_wire::link::Attach;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rustc_hash::FxHashMap;
 
 pub use event::{Answer, HostEvent, StoreFailed};
 use loads::Load;
@@ -60,13 +61,13 @@ pub struct GameHost {
     incarnation: Incarnation,
     /// Where the server is registered; None before it first is.
     slot: Option<Slot>,
-    games: HashMap<GameId, RunningGame>,
+    games: FxHashMap<GameId, RunningGame>,
     /// How many of them are journaled.
     journaled: usize,
     /// How many of them went on as of their last turn.
     live: usize,
     /// The game that a session attached to last. The game itself knows whether it still is.
-    sessions: HashMap<SessionId, GameId>,
+    sessions: FxHashMap<SessionId, GameId>,
     /// Games on their way from the store, with what waits for them.
     loads: HashMap<GameId, Load>,
     /// Those that have come and wait to be restored, one after the other.
@@ -98,10 +99,10 @@ impl GameHost {
             policy,
             incarnation,
             slot: None,
-            games: HashMap::new(),
+            games: FxHashMap::default(),
             journaled: 0,
             live: 0,
-            sessions: HashMap::new(),
+            sessions: FxHashMap::default(),
             loads: HashMap::new(),
             restores: VecDeque::new(),
             timers: BTreeSet::new(),

@@ -1,15 +1,16 @@
 //! Which game has its turn next.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use pintail_core::GameId;
+use rustc_hash::FxHashSet;
 
 /// Games that wait for their turn: first come, first served, each once. A game that something happens to while it waits
 /// keeps its place; one that has had its turn goes to the end.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     queue: VecDeque<GameId>,
-    waiting: HashSet<GameId>,
+    waiting: FxHashSet<GameId>,
 }
 
 impl Turns {

@@ -19,7 +19,6 @@ mod players;
 mod restore;
 mod steps;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use pintail_core::{Durability, EntryNumber, SessionId, Step};
 use pintail_store::{EndOutcome, EndReason, GameOrder, Owner};
 use pintail_wire::game;
 use rand::Rng;
+use rustc_hash::FxHashMap;
 use tracing::{info, warn};
 
 use outbound::Produced;
@@ -75,7 +75,7 @@ pub(crate) struct RunningGame {
     schedule: Schedule,
     /// One a player, in the order of the room.
     seats: Vec<Seat>,
-    players: HashMap<SessionId, Player>,
+    players: FxHashMap<SessionId, Player>,
     /// What waits for the next step.
     pending: Vec<Event>,
     pending_bytes: usize,
