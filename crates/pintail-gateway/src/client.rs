@@ -119,18 +119,19 @@ impl From<ConnectionError> for End {
 pub(crate) async fn serve(gateway: Arc<Gateway>, mut transport: Transport, stranger: Stranger) {
     let outbox = Outbox::new(gateway.client_outbox_bytes_max());
     gateway.metrics.connections.inc();
-    let end = match log_in(&gateway, &mut transport, &outbox, stranger).await {
+    // What comes before and after the conversation is put elsewhere, so that a connection takes no more memory than its
+    // conversation needs: most of them are silent most of the time.
+    match Box::pin(log_in(&gateway, &mut transport, &outbox, stranger)).await {
         Ok(session) => {
             let end = converse(&gateway, &mut transport, &session).await;
             conclude(end, &gateway, &outbox, Some(&session));
-            tokio::join!(transport.finish(&outbox), depart(&gateway, &session));
-            gateway.metrics.connections.dec();
-            return;
+            Box::pin(async { tokio::join!(transport.finish(&outbox), depart(&gateway, &session)) }).await;
         }
-        Err(end) => end,
-    };
-    conclude(end, &gateway, &outbox, None);
-    transport.finish(&outbox).await;
+        Err(end) => {
+            conclude(end, &gateway, &outbox, None);
+            Box::pin(transport.finish(&outbox)).await;
+        }
+    }
     gateway.metrics.connections.dec();
 }
 

@@ -106,30 +106,33 @@ impl Protocol {
 
     async fn serve(self, gateway: Arc<Gateway>, client: Client) -> io::Result<()> {
         let Client { stream, stranger, entry } = client;
-        let stream = TcpStream::from_std(stream)?;
-        match self {
-            Self::Tcp => {
-                let connection = TcpConnection::new(stream, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
-                client::serve(gateway, Transport::Tcp(connection), stranger).await;
-            }
-            Self::Http => {
-                if let Some(stream) = serve_http(&gateway, stream, &stranger, &entry).await? {
-                    let connection = WebSocketConnection::new(stream, CLIENT_FRAME_BYTES_MAX)?;
-                    client::serve(gateway, Transport::WebSocket(Box::new(connection)), stranger).await;
-                }
-            }
-        }
+        let transport = match self {
+            Self::Tcp => tcp(stream)?,
+            // Boxed, so that it takes no memory of those who have long become clients.
+            Self::Http => match Box::pin(serve_http(&gateway, stream, &stranger, &entry)).await? {
+                Some(transport) => transport,
+                None => return Ok(()),
+            },
+        };
+        client::serve(gateway, transport, stranger).await;
+        drop(entry);
         Ok(())
     }
 }
 
-/// Answers one HTTP request. Returns the stream if it has become a WebSocket.
+fn tcp(stream: std::net::TcpStream) -> io::Result<Transport> {
+    let connection = TcpConnection::new(TcpStream::from_std(stream)?, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
+    Ok(Transport::Tcp(connection))
+}
+
+/// Answers one HTTP request. Returns the WebSocket that the connection has become, if it has.
 async fn serve_http(
     gateway: &Arc<Gateway>,
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     stranger: &Stranger,
     entry: &Entry,
-) -> io::Result<Option<TcpStream>> {
+) -> io::Result<Option<Transport>> {
+    let stream = TcpStream::from_std(stream)?;
     let (upgrades, mut upgrade) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|mut request: Request<Incoming>| {
         let response = respond(gateway, &request, entry);
@@ -157,7 +160,8 @@ async fn serve_http(
     if !parts.read_buf.is_empty() {
         return Err(io::Error::other("the client sent frames before the WebSocket handshake was done"));
     }
-    Ok(Some(parts.io.into_inner()))
+    let connection = WebSocketConnection::new(parts.io.into_inner(), CLIENT_FRAME_BYTES_MAX)?;
+    Ok(Some(Transport::WebSocket(Box::new(connection))))
 }
 
 fn respond(gateway: &Gateway, request: &Request<Incoming>, entry: &Entry) -> Response<Body> {
