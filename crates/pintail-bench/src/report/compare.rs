@@ -40,12 +40,19 @@ pub struct Comparison {
 }
 impl Comparison {
     /// Whether some figure got worse, beyond the noise.
-    pub fn is_worse(&self) -> bool { self.changes.iter().any(|change| change.verdict == Verdict::Worse) }
+    pub fn is_worse(&self) -> bool {
+        self.changes.iter().any(|change| change.verdict == Verdict::Worse)
+    }
     /// As text, with colours if wanted.
-    pub fn text(&self, paint: Paint) -> String { let _ = paint; String::new() }
+    pub fn text(&self, paint: Paint) -> String {
+        let _ = paint;
+        String::new()
+    }
 }
 impl std::fmt::Display for Comparison {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(&self.text(Paint::Plain)) }
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text(Paint::Plain))
+    }
 }
 /// Compares two reports of the same scenario: what came before, and what came after.
 ///

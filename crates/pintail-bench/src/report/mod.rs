@@ -6,11 +6,13 @@
 mod compare;
 mod figures;
 mod file;
-mod format;
+pub(crate) mod format;
 mod grid;
 mod histogram;
 mod html;
 mod model;
+#[cfg(test)]
+pub(crate) mod sample;
 mod text;
 
 pub use compare::{Change, Comparison, NotComparable, Verdict, compare};
