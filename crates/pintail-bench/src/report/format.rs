@@ -3,6 +3,9 @@
 /// A time in microseconds.
 pub(crate) fn duration(micros: f64) -> String {
     let size = micros.abs();
+    if size < 999.5 && micros.fract() == 0.0 {
+        return format!("{micros:.0} µs");
+    }
     // The bounds are where rounding to three digits reaches the next unit.
     let (value, unit) = match size {
         _ if size < 999.5 => (micros, "µs"),
@@ -34,6 +37,9 @@ pub(crate) fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes;
     let mut unit = 0;
+    if value.abs() < 999.5 {
+        return format!("{value:.0} B");
+    }
     while value.abs() >= 999.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -43,6 +49,9 @@ pub(crate) fn bytes(bytes: f64) -> String {
 
 /// A share, where 1 is all.
 pub(crate) fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.000_01 {
+        return "<0.001 %".to_owned();
+    }
     format!("{} %", digits(share * 100.0))
 }
 
@@ -66,7 +75,8 @@ pub(crate) fn count(number: u64) -> String {
 
 /// A number that need not be whole: its thousands apart when it is large, with a fraction when it is small.
 pub(crate) fn number(number: f64) -> String {
-    if number.abs() < 99.95 || !number.is_finite() {
+    let is_small = number.abs() < 99.95 && number.fract() != 0.0;
+    if is_small || !number.is_finite() {
         return digits(number);
     }
     let sign = if number < 0.0 { "-" } else { "" };
@@ -117,8 +127,8 @@ fn digits(number: f64) -> String {
         return "?".to_owned();
     }
     match size {
-        _ if size < 0.000_5 => "0".to_owned(),
-        _ if number.fract() == 0.0 => format!("{number:.0}"),
+        _ if size == 0.0 => "0".to_owned(),
+        _ if size < 0.009_95 => format!("{number:.4}"),
         _ if size < 9.995 => format!("{number:.2}"),
         _ if size < 99.95 => format!("{number:.1}"),
         _ => format!("{number:.0}"),
@@ -140,7 +150,7 @@ mod tests {
             (999.6, "1.00 ms"),
             (41_234.0, "41.2 ms"),
             (999_600.0, "1.00 s"),
-            (12_000_000.0, "12 s"),
+            (12_000_000.0, "12.0 s"),
         ];
         for (micros, text) in cases {
             assert_eq!(duration(micros), text);
@@ -169,10 +179,15 @@ mod tests {
         assert_eq!(bytes(1_000.0), "0.98 KiB");
         assert_eq!(bytes(-2_560.0), "-2.50 KiB");
         assert_eq!(bytes(123.4 * 1024.0 * 1024.0), "123 MiB");
-        assert_eq!(["0", "999", "1,000", "1,234,567"], [0_u64, 999, 1_000, 1_234_567].map(count).each_ref().map(|s| &**s));
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0_u64, 999, 1_000, 1_234_567].map(count).each_ref().map(|s| &**s)
+        );
         assert_eq!(number(-1_234.5), "-1,235");
         assert_eq!(number(12.34), "12.3");
         assert_eq!(percent(0.001), "0.10 %");
+        assert_eq!(percent(0.000_02), "0.0020 %");
+        assert_eq!(percent(0.000_000_1), "<0.001 %");
         assert_eq!(change(-0.1234), "-12.3 %");
         assert_eq!(number(f64::NAN), "?");
     }

@@ -73,7 +73,7 @@ pub(crate) fn run(seed: u64) -> Run {
         seconds,
         primary: "delivery".into(),
         measures: [
-            ("delivery".to_owned(), skewed(deliveries / 100, 9_000.0 * jitter, 100, &mut random)),
+            ("delivery".to_owned(), skewed(deliveries / 1_000, 9_000.0 * jitter, 1_000, &mut random)),
             ("login".to_owned(), skewed(PLAYERS, 1_800.0, 1, &mut random)),
         ]
         .into(),
