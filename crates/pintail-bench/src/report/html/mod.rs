@@ -13,7 +13,7 @@ use super::format::{amount, bytes, count, duration, micros, moment, number, perc
 use super::summary::{Summary, key_figures};
 use super::{Profile, Report, Run};
 
-/// How the page looks. It has no `<`, `>` would be allowed, and no `&`: the page stays XML.
+/// How the page looks. There is no `<` and no `&` in it, so that the page stays well-formed XML.
 const STYLE: &str = include_str!("page.css");
 
 /// The report as one HTML file that needs no network: for a browser, a phone, a printer or a screen reader.
@@ -98,10 +98,9 @@ fn charted(figures: &str) -> String {
 
 /// The charts of each run; of several, one is shown and the others are a click or an arrow key away.
 fn over_time(runs: &[Run]) -> String {
-    let [first, _, ..] = runs else {
+    if let [] | [_] = runs {
         return runs.first().map(|run| charted(&charts::of_run(run))).unwrap_or_default();
-    };
-    let _ = first;
+    }
     let mut html = String::from("<div class=\"tabs\">\n");
     for index in 1..=runs.len() {
         let checked = if index == 1 { " checked=\"checked\"" } else { "" };
