@@ -33,8 +33,11 @@ pub(super) fn of_run(run: &Run) -> String {
     .concat()
 }
 
+/// How a time is taken from a second.
+type TimeOf = fn(&Sample) -> Option<u64>;
+
 fn latency(run: &Run, series: &[Sample]) -> String {
-    let lines: [(&str, usize, fn(&Sample) -> Option<u64>); 3] =
+    let lines: [(&str, usize, TimeOf); 3] =
         [("max", 2, |sample| sample.max), ("p99", 1, |sample| sample.p99), ("p50", 0, |sample| sample.p50)];
     let values = || lines.iter().flat_map(|(_, _, of)| series.iter().filter_map(of)).map(|value| value as f64);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
