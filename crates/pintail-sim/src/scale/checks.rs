@@ -103,6 +103,9 @@ fn of_placement(cluster: &mut Cluster) -> Option<Violation> {
     let most = spared.max_by_key(|record| record.games)?;
     cluster.figures.spread = most.games - least.games;
     let what = "it has over one game more than another server that takes games";
-    (cluster.story.is_spread_even() && cluster.figures.spread > 1)
-        .then_some(Violation { at: story::ENDS_AT, slot: most.slot, what })
+    (cluster.story.is_spread_even() && cluster.figures.spread > 1).then_some(Violation {
+        at: story::ENDS_AT,
+        slot: most.slot,
+        what,
+    })
 }
