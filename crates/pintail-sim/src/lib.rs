@@ -30,6 +30,7 @@
 //! | [`ledger`] | the game under test |
 //! | [`reader`] | reads a game back from its journal |
 //! | [`trace`], [`tally`] | what happened, and how often |
+//! | [`scale`] | another simulation: how a thousand servers find their dead and place their games |
 //!
 //! The ideas are FoundationDB's (one thread, one seed, faults far denser than in life, workloads that check themselves),
 //! TigerBeetle's VOPR (a time without faults at the end of each run, in which everything must become well: safety alone
@@ -45,6 +46,7 @@ pub mod ledger;
 pub mod member;
 pub mod network;
 pub mod reader;
+pub mod scale;
 pub mod scenario;
 pub mod server;
 pub mod store;

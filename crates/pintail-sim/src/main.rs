@@ -5,14 +5,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+use pintail_sim::scale::figures::{CallsTable, FateTable};
+use pintail_sim::scale::story::Story;
+use pintail_sim::scale::{self, Size};
 use pintail_sim::scenario::Scenario;
 use pintail_sim::tally::Tally;
 
 /// A deterministic simulation of Pintail's protocol.
 #[derive(Debug, Parser)]
-#[command(name = "pintail-sim")]
+#[command(name = "pintail-sim", args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How many seeds to run.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
@@ -40,6 +45,30 @@ struct Arguments {
     sabotage: Option<pintail_core::sabotage::Sabotage>,
 }
 
+/// What else can be simulated.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// A cluster of many servers: how it finds its dead and places its games, and what that asks of the store.
+    Scale(ScaleArguments),
+}
+
+/// Which clusters, and what happens to them.
+#[derive(Debug, Args)]
+struct ScaleArguments {
+    /// How many game servers; a gateway for each ten comes with them. Several: --games 10,100,1000
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    games: Vec<usize>,
+    /// What happens; without it, everything in turn.
+    #[arg(long)]
+    story: Option<Story>,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// How many violations of a run are told.
+const VIOLATIONS_SHOWN: usize = 10;
+
 /// What all threads share.
 #[derive(Debug, Default)]
 struct Progress {
@@ -55,6 +84,9 @@ struct Found {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Other::Scale(arguments)) = &arguments.other {
+        return run_scale(arguments);
+    }
     let progress = Progress::default();
     let began = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -65,6 +97,22 @@ fn main() -> ExitCode {
     });
     let found = progress.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     tell(&arguments, found, began.elapsed())
+}
+
+fn run_scale(arguments: &ScaleArguments) -> ExitCode {
+    let (mut all, mut is_well) = (Vec::new(), true);
+    for &games in &arguments.games {
+        for story in Story::ALL.into_iter().filter(|story| arguments.story.is_none_or(|only| only == *story)) {
+            let outcome = scale::run(story, Size::of_games(games), arguments.seed);
+            is_well &= outcome.violations.is_empty();
+            for violation in outcome.violations.iter().take(VIOLATIONS_SHOWN) {
+                println!("{story} with {games} game servers, seed {}: {violation}", arguments.seed);
+            }
+            all.push(outcome.figures);
+        }
+    }
+    println!("{}\n{}", CallsTable(&all), FateTable(&all));
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn work(arguments: &Arguments, progress: &Progress, began: Instant) {
