@@ -3,6 +3,7 @@
 //! Names and units follow the conventions of Prometheus: base units, `_total` for counters, `_seconds` and `_bytes`.
 
 mod process;
+mod queues;
 mod store;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use process::ProcessCollector;
+pub use queues::LinkQueues;
 use store::StoreMetrics;
 
 /// The metrics of one server. Several servers of one process each show the process's own figures.
