@@ -94,9 +94,21 @@ impl Metrics {
     /// The metrics, and the registry that shows them as `pintail_gateway_…`.
     pub(crate) fn new() -> (Self, Registry) {
         let metrics = Self::default();
+        metrics.begin();
         let mut registry = Registry::with_prefix("pintail_gateway");
         metrics.register(&mut registry);
         (metrics, registry)
+    }
+
+    /// Whatever may be counted is there from the beginning, so that the first of its kind already shows as growth.
+    fn begin(&self) {
+        for (family, whys) in [
+            (&self.logins, &["accepted", "refused"][..]),
+            (&self.closed, &["lost", "refused", "logged_out", "idle", "closed_here"]),
+            (&self.accusations, &["silent", "dead", "refused"]),
+        ] {
+            whys.iter().for_each(|why| drop(family.get_or_create(&Why { why })));
+        }
     }
 
     fn register(&self, registry: &mut Registry) {

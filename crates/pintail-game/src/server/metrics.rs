@@ -90,6 +90,10 @@ impl Metrics {
             unprotected: Gauge::default(),
             commit_lag_seconds: Gauge::default(),
         };
+        // Each is there from the beginning, so that the first message already shows as growth.
+        for kind in ["reliable", "state", "ack"] {
+            drop(metrics.messages.get_or_create(&KindLabel { kind }));
+        }
         let mut registry = Registry::with_prefix("pintail_game");
         metrics.register(&mut registry);
         (metrics, registry)
