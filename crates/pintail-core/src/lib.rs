@@ -30,5 +30,5 @@ pub use health::{Charge, Health, Verdict};
 pub use id::{EntryNumber, Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
 pub use name::{GameType, NameError, PlayerName, RoomName};
 pub use outcome::{EndOutcome, EndReason};
-pub use secret::{ClusterSecret, ResumeToken, TokenHash};
+pub use secret::{AdminToken, ClusterSecret, ResumeToken, TokenHash};
 pub use server::{Endpoint, Incarnation, Kind, Slot, Status};

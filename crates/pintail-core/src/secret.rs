@@ -71,6 +71,41 @@ impl fmt::Debug for ClusterSecret {
     }
 }
 
+/// What whoever asks a server's admin port from another machine has to show. The token itself is not kept, and never
+/// written to a log.
+#[derive(Clone)]
+pub struct AdminToken {
+    /// Random, so that what is kept says nothing of the token.
+    key: hmac::Key,
+    tag: [u8; 32],
+}
+
+impl AdminToken {
+    /// The fewest characters that a token has: shorter ones can be guessed by trying.
+    pub const CHARACTERS_MIN: usize = 16;
+
+    /// This token.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>());
+        let mut tag = [0; 32];
+        tag.copy_from_slice(hmac::sign(&key, token.as_bytes()).as_ref());
+        Self { key, tag }
+    }
+
+    /// Whether this is the token. Takes the same time wherever they differ.
+    #[must_use]
+    pub fn is(&self, shown: &str) -> bool {
+        hmac::verify(&self.key, shown.as_bytes(), &self.tag).is_ok()
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
+}
+
 /// What a client shows to be the same session again: the session's id and a secret, written `<session>.<32 hexadecimal digits>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResumeToken {
@@ -153,6 +188,16 @@ mod tests {
         assert!(!secret.verify(&[b"a", b"bc"], &proof), "parts have borders");
         assert!(!ClusterSecret::new(b"another secret").verify(&[b"ab", b"c"], &proof));
         assert!(!secret.verify(&[b"ab", b"c"], &proof[..31]));
+    }
+
+    #[test]
+    fn an_admin_token_knows_itself_and_hides_itself() {
+        let token = AdminToken::new("0123456789abcdef");
+        assert!(token.is("0123456789abcdef"));
+        for other in ["", "0123456789abcde", "0123456789abcdef ", "0123456789abcdeF"] {
+            assert!(!token.is(other), "{other:?}");
+        }
+        assert!(!format!("{token:?}").contains("0123"));
     }
 
     #[test]

@@ -177,6 +177,7 @@ async fn log_in(
             return Err(End::Refused(Refusal::new(ErrorCode::LoginTimeout, message)));
         }
     };
+    gateway.metrics.traffic.received(kind::LOGIN, login.encoded_len());
     let resumed = !login.resume_token.is_empty();
     let admitted = match timeout(LOGIN_TURN_MAX, gateway.logins.acquire()).await {
         // One that gave up may have logged in elsewhere by now: this login would end that connection for nobody.
@@ -261,6 +262,7 @@ async fn admit(gateway: &Gateway, login: Login, outbox: &Arc<Outbox>) -> Result<
     };
     // The welcome is queued before anything else can be: the table is what others find the session by.
     session.push(kind::WELCOME, &welcome);
+    gateway.metrics.traffic.sent(kind::WELCOME, 1, welcome.encoded_len() as u64);
     gateway.seat(&session);
     Ok(session)
 }
@@ -327,7 +329,7 @@ async fn take(
     allowance: &mut Allowance,
     frame: Frame,
 ) -> Result<Next, Refusal> {
-    gateway.metrics.frames_in.inc();
+    gateway.metrics.traffic.received(frame.kind, frame.body.len());
     match frame.kind {
         kind::GAME_INPUT if frame.body.len() >= INPUT_HEADER_BYTES => {
             gateway.carry(session, link_kind::INPUT, &frame.body).await;
@@ -338,7 +340,10 @@ async fn take(
         kind::GAME_INPUT | kind::GAME_ACK => {
             return Err(Malformed("it ends inside the game header".to_owned()).into());
         }
-        kind::PING => pong(&frame, &session.outbox)?,
+        kind::PING => {
+            pong(&frame, &session.outbox)?;
+            gateway.metrics.traffic.sent(kind::PONG, 1, frame.body.len() as u64);
+        }
         kind::LOBBY_REQUEST => {
             allowance.take(gateway.now(), Ask::LobbyRequest)?;
             gateway.lobby_request(session, frame.body)?;

@@ -24,7 +24,8 @@
 //! | `games` | attaching sessions to games |
 //! | `waiting` | the sessions that wait for the server of their game, without IO |
 //! | `transport` | TCP and WebSocket as one |
-//! | `metrics` | what is counted |
+//! | `metrics`, `traffic` | what is counted |
+//! | `tasks` | what the gateway says that it does |
 
 mod accuser;
 mod allowance;
@@ -46,6 +47,8 @@ pub mod server;
 mod session;
 mod sessions;
 mod strangers;
+mod tasks;
+mod traffic;
 mod transport;
 mod waiting;
 

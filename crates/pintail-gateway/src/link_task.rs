@@ -154,10 +154,11 @@ impl LinkTask {
     }
 
     /// The time that was sent comes back; one that can't have been sent says nothing.
-    fn heartbeat_answered(&self, body: &[u8]) {
+    fn heartbeat_answered(&self, link: &Link, body: &[u8]) {
         let Ok(Heartbeat { clock, .. }) = Heartbeat::decode(body) else { return };
         if let Some(round_trip) = self.gateway.now().checked_sub(Duration::from_nanos(clock)) {
             self.gateway.metrics.round_trip.observe(round_trip.as_secs_f64());
+            link.note_round_trip(round_trip);
         }
     }
 
@@ -193,7 +194,7 @@ impl LinkTask {
                 }
                 let delivered =
                     self.gateway.sessions.deliver(link, deliver.client_kind, deliver.recipients(), &deliver.shared);
-                self.gateway.metrics.frames_out.inc_by(delivered.queued);
+                self.gateway.metrics.traffic.sent(deliver.client_kind, delivered.queued, delivered.bytes);
                 self.gateway.metrics.undeliverable.inc_by(delivered.absent);
                 self.gateway.metrics.fenced.inc_by(delivered.fenced);
                 Ok(Next::Go)
@@ -203,7 +204,7 @@ impl LinkTask {
                 Ok(Next::Go)
             }
             kind::HEARTBEAT_ANSWER => {
-                self.heartbeat_answered(&frame.body);
+                self.heartbeat_answered(link, &frame.body);
                 Ok(Next::Go)
             }
             kind::SERVER_GOODBYE => Ok(Next::End),

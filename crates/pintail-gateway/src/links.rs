@@ -9,6 +9,7 @@ use pintail_core::limits::LINK_OUTBOX_BYTES_MAX;
 use pintail_core::{Health, Incarnation, Kind, SessionId, Slot};
 use pintail_engine::directory::{LinkCommand, Peer};
 use pintail_net::{Identity, Lease, Outbox};
+use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,10 @@ pub(crate) struct Link {
     peer: Peer,
     /// When the server was last heard, in nanoseconds since the gateway started.
     heard: AtomicU64,
+    /// When the link was opened, by the same clock.
+    opened: Duration,
+    /// How long the last heartbeat took to be answered, in nanoseconds; 0 before the first.
+    round_trip: AtomicU64,
     /// The server is down: the link is to be closed.
     pub(crate) given_up: CancellationToken,
 }
@@ -37,6 +42,35 @@ impl Link {
     pub(crate) fn hear(&self, now: Duration) {
         self.heard.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
+
+    /// A heartbeat was answered after so long.
+    pub(crate) fn note_round_trip(&self, took: Duration) {
+        self.round_trip.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn seen(&self, now: Duration) -> LinkNow {
+        let heard = Duration::from_nanos(self.heard.load(Ordering::Relaxed));
+        LinkNow {
+            server: self.slot.to_string(),
+            incarnation: self.incarnation.to_string(),
+            queue_bytes: self.outbox.queued_bytes(),
+            age_seconds: now.saturating_sub(self.opened).as_secs_f64(),
+            silent_seconds: now.saturating_sub(heard).as_secs_f64(),
+            round_trip_seconds: Duration::from_nanos(self.round_trip.load(Ordering::Relaxed)).as_secs_f64(),
+        }
+    }
+}
+
+/// A link as operators see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct LinkNow {
+    pub(crate) server: String,
+    incarnation: String,
+    pub(crate) queue_bytes: usize,
+    age_seconds: f64,
+    /// How long ago the server was heard.
+    silent_seconds: f64,
+    round_trip_seconds: f64,
 }
 
 /// The open links.
@@ -100,6 +134,11 @@ impl Links {
         self.lock().open.values().filter(|link| link.slot.kind == kind).count()
     }
 
+    /// Every open link, by slot.
+    pub(crate) fn seen(&self, now: Duration) -> Vec<LinkNow> {
+        self.lock().open.values().map(|link| link.seen(now)).collect()
+    }
+
     /// When each linked server was last heard.
     pub(crate) fn heard(&self) -> Vec<(Peer, Duration)> {
         let heard = |link: &Arc<Link>| (link.peer, Duration::from_nanos(link.heard.load(Ordering::Relaxed)));
@@ -140,6 +179,8 @@ impl Links {
             outbox: Outbox::new(LINK_OUTBOX_BYTES_MAX),
             peer,
             heard: AtomicU64::default(),
+            opened: now,
+            round_trip: AtomicU64::default(),
             given_up: CancellationToken::new(),
         });
         link.hear(now);

@@ -8,6 +8,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::traffic::Traffic;
+
 /// A label that says why or what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Why {
@@ -35,8 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) links: Gauge,
     pub(crate) logins: Family<Why, Counter>,
     pub(crate) closed: Family<Why, Counter>,
-    pub(crate) frames_in: Counter,
-    pub(crate) frames_out: Counter,
+    pub(crate) traffic: Traffic,
     pub(crate) undeliverable: Counter,
     pub(crate) fenced: Counter,
     pub(crate) lobby_requests: Counter,
@@ -66,8 +67,7 @@ impl Default for Metrics {
             links: Gauge::default(),
             logins: Family::default(),
             closed: Family::default(),
-            frames_in: Counter::default(),
-            frames_out: Counter::default(),
+            traffic: Traffic::new(),
             undeliverable: Counter::default(),
             fenced: Counter::default(),
             lobby_requests: Counter::default(),
@@ -94,9 +94,21 @@ impl Metrics {
     /// The metrics, and the registry that shows them as `pintail_gateway_…`.
     pub(crate) fn new() -> (Self, Registry) {
         let metrics = Self::default();
+        metrics.begin();
         let mut registry = Registry::with_prefix("pintail_gateway");
         metrics.register(&mut registry);
         (metrics, registry)
+    }
+
+    /// Whatever may be counted is there from the beginning, so that the first of its kind already shows as growth.
+    fn begin(&self) {
+        for (family, whys) in [
+            (&self.logins, &["accepted", "refused"][..]),
+            (&self.closed, &["lost", "refused", "logged_out", "idle", "closed_here"]),
+            (&self.accusations, &["silent", "dead", "refused"]),
+        ] {
+            whys.iter().for_each(|why| drop(family.get_or_create(&Why { why })));
+        }
     }
 
     fn register(&self, registry: &mut Registry) {
@@ -105,8 +117,7 @@ impl Metrics {
         registry.register("links", "Open links to lobby and game servers", self.links.clone());
         registry.register("logins", "Logins by outcome", self.logins.clone());
         registry.register("connections_closed", "Client connections closed, by reason", self.closed.clone());
-        registry.register("client_frames_received", "Frames from clients", self.frames_in.clone());
-        registry.register("client_frames_sent", "Frames queued for clients", self.frames_out.clone());
+        self.traffic.register(registry);
         let help = "Frames from servers for sessions that are not here";
         registry.register("client_frames_undeliverable", help, self.undeliverable.clone());
         let help = "Frames from game servers for sessions that don't play there";

@@ -47,6 +47,11 @@ pub(crate) struct Requests {
 pub(crate) struct TooMany;
 
 impl Requests {
+    /// How many are unanswered.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Adds a request, which waits to be dispatched. The same request again takes the place of the first.
     pub(crate) fn add(&mut self, now: Duration, key: RequestKey, forward: Bytes) -> Result<(), TooMany> {
         let before = self.pending.get(&key).map(|pending| pending.forward.len());

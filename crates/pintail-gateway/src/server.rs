@@ -10,6 +10,7 @@ use pintail_core::limits::{CLIENT_OUTBOX_BYTES_MAX, LAME_DUCK};
 use pintail_core::{Endpoint, Generation, Health, Incarnation, Kind, SessionId, Slot};
 use pintail_engine::health::Event;
 use pintail_net::admin::{Admin, AdminState};
+use pintail_net::metrics::{CommonMetrics, ServerMetrics};
 use pintail_net::{Events, Identity, Membership, MembershipConfig, RoleError, ServerConfig, SharedVitals, address};
 use pintail_store::{Announcement, SharedStore};
 use pintail_wire::link::session_presence::Presence;
@@ -35,6 +36,7 @@ use crate::registry::MainLoop;
 use crate::requests::Requests;
 use crate::session::Session;
 use crate::sessions::{Replaced, Sessions};
+use crate::tasks::{self, GatewayTasks};
 use crate::waiting::Waiting;
 
 /// How many logins the store is asked about at once; more wait their turn, so that a storm of them comes as a queue.
@@ -92,7 +94,7 @@ impl GatewayServer {
         let endpoint = address::advertised(tcp.1, config.server.advertise)?;
         let http = config.http.map(|address| listen::listen("the HTTP port", "--http", address)).transpose()?;
         let admin = match config.server.admin {
-            Some(address) => Some(Admin::bind(address).await?),
+            Some(address) => Some(Admin::bind(address, config.server.admin_token.clone()).await?),
             None => None,
         };
         Ok(Self { config, store, endpoint, tcp, http, admin })
@@ -130,6 +132,7 @@ impl GatewayServer {
     /// If a newer server takes this one's place in the registry.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
         let (metrics, mut registry) = Metrics::new();
+        let (store, common) = CommonMetrics::observe(self.store.clone());
         let (identity_tx, identity) = watch::channel(None);
         let (heard_tx, heard) = mpsc::channel(HEARD_MAX);
         let (loops, _threads) = match self.config.threads {
@@ -138,17 +141,24 @@ impl GatewayServer {
                 .map(|(loops, guard)| (loops, Some(guard)))
                 .map_err(|error| RoleError::Internal(format!("no thread for the clients: {error}")))?,
         };
-        let gateway = Gateway::new(self.config.clone(), self.store.clone(), metrics, identity, heard_tx, loops);
+        let gateway = Gateway::new(self.config.clone(), store.clone(), metrics, identity, heard_tx, loops);
         let config = MembershipConfig::new(&self.config.server, self.announcement(), gateway.events.clone());
+        tasks::register_queues(&gateway, &mut registry);
         let (cut_off, reported) = (config.cut_off.clone(), gateway.clone());
-        let (membership, members) = Membership::start(self.store.clone(), config, move || reported.vitals.vitals());
+        let (membership, members) = Membership::start(store, config, move || reported.vitals.vitals());
         membership.register_metrics(&mut registry);
 
         let servers = TaskTracker::new();
         let admin_stop = CancellationToken::new();
         if let Some(admin) = self.admin {
-            let events = gateway.events.clone();
-            let state = AdminState { ready: gateway.ready.clone(), metrics: Arc::new(registry), events };
+            let metrics = ServerMetrics::new(registry, common, Kind::Gateway, &self.config.server.version);
+            let state = AdminState {
+                identity: membership.identity(),
+                ready: gateway.ready.clone(),
+                metrics: Arc::new(metrics),
+                events: gateway.events.clone(),
+                tasks: Arc::new(GatewayTasks::new(&gateway)),
+            };
             servers.spawn(admin.serve(state, admin_stop.clone()));
         }
         let first = gateway.loops.first();

@@ -82,7 +82,10 @@ impl Sessions {
                 session.outbox.push(client_kind, &[head, shared])
             };
             match pushed {
-                Ok(()) => delivered.queued += 1,
+                Ok(()) => {
+                    delivered.queued += 1;
+                    delivered.bytes += (head.len() + shared.len()) as u64;
+                }
                 Err(PushError::Full) => session.cut_slow(),
                 Err(PushError::Closed) => delivered.absent += 1,
             }
@@ -106,6 +109,8 @@ pub(crate) struct Replaced;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Delivered {
     pub(crate) queued: u64,
+    /// How many bytes the bodies have that were queued.
+    pub(crate) bytes: u64,
     /// For sessions that are not here.
     pub(crate) absent: u64,
     /// From a server that the session does not play on.

@@ -39,6 +39,11 @@ impl<K: Copy + Eq + Hash, J> Backlog<K, J> {
         Self { lines: HashMap::new(), ready: VecDeque::new(), waiting: 0, running: 0 }
     }
 
+    /// How many jobs run.
+    pub(crate) const fn running(&self) -> usize {
+        self.running
+    }
+
     /// Puts a job at the end of its line; gives it back if there are too many.
     pub(crate) fn push(&mut self, key: K, job: J) -> Result<(), J> {
         if self.waiting >= WAITING_MAX {

@@ -7,6 +7,7 @@ use tracing::debug;
 
 use crate::change::{Find, Snapshot};
 use crate::lobby::Lobby;
+use crate::metrics::Placement;
 use crate::refusal::Refusal;
 
 impl Lobby {
@@ -23,7 +24,14 @@ impl Lobby {
             self.give_up(game).await?;
             return Err(RoomError::unknown_game(&self.catalog).into());
         };
-        match self.store.place(&order).await? {
+        let outcome = self.store.place(&order).await;
+        self.metrics.placed(match &outcome {
+            Ok(PlaceOutcome::Placed(_)) => Placement::Placed,
+            Ok(PlaceOutcome::NoServer) => Placement::NoServer,
+            Ok(PlaceOutcome::Over(_)) => Placement::Over,
+            Err(_) => Placement::Failed,
+        });
+        match outcome? {
             PlaceOutcome::Placed(owner) => {
                 debug!(%game, server = %owner.slot, "game placed");
                 self.placed(game, &order).await

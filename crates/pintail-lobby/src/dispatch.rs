@@ -157,6 +157,9 @@ impl Dispatch {
             let task = self.tasks.spawn(async move { job.run(&lobby).await });
             self.lines.insert(task.id(), line);
         }
+        let metrics = &self.lobby.metrics;
+        metrics.jobs_running.set(i64::try_from(self.backlog.running()).unwrap_or(i64::MAX));
+        metrics.jobs_waiting.set(i64::try_from(self.backlog.waiting()).unwrap_or(i64::MAX));
     }
 
     fn on_ended(&mut self, ended: &Result<(Id, ()), JoinError>) {

@@ -19,6 +19,7 @@
 //! | `refusal` | why a request is not done, and its code on the wire |
 //! | `convert` | rooms as messages |
 //! | `metrics` | what `/metrics` tells |
+//! | `tasks` | what the server says that it does |
 
 mod backlog;
 mod change;
@@ -33,5 +34,6 @@ mod refusal;
 mod router;
 mod server;
 mod sweep;
+mod tasks;
 
 pub use server::{LobbyConfig, LobbyServer};

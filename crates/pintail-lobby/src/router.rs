@@ -71,6 +71,11 @@ impl Router {
         }
     }
 
+    /// How many bytes wait for each gateway, by slot.
+    pub(crate) fn queues(&self) -> BTreeMap<Slot, usize> {
+        self.read().iter().map(|(gateway, (_, outbox))| (*gateway, outbox.queued_bytes())).collect()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Slot, (LinkId, Arc<Outbox>)>> {
         self.routes.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,7 @@ use pintail_core::limits::ROOM_AWAY_GRACE;
 use pintail_core::{Endpoint, GameCatalog, Kind};
 use pintail_net::admin::AdminState;
 use pintail_net::connection::CLOSE_TIMEOUT;
+use pintail_net::metrics::{CommonMetrics, ServerMetrics};
 use pintail_net::{
     Events, LinkEvent, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals,
 };
@@ -23,6 +24,7 @@ use crate::lobby::Lobby;
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::sweep::Sweep;
+use crate::tasks::{self, LobbyTasks};
 
 /// How many link events may wait for the loop; then the links themselves wait, and with them the gateways' writes.
 const LINK_EVENTS_MAX: usize = 1024;
@@ -102,26 +104,28 @@ impl LobbyServer {
         let (server, events) = (self.config.server, Events::default());
         let timing = server.timing;
         let (metrics, mut registry) = Metrics::new();
+        let (store, common) = CommonMetrics::observe(self.store);
         let announcement = self.ports.announcement(Kind::Lobby, self.config.capacity, &server.version);
         let membership = MembershipConfig::new(&server, announcement, events.clone());
         let vitals = Arc::new(SharedVitals::new());
         let reported = vitals.clone();
-        let (membership, mut members) = Membership::start(self.store.clone(), membership, move || reported.vitals());
+        let (membership, mut members) = Membership::start(store.clone(), membership, move || reported.vitals());
         membership.register_metrics(&mut registry);
         let lobby = Arc::new(Lobby {
-            store: self.store,
+            store,
             catalog: self.config.catalog,
             router: Router::default(),
             metrics,
             identity: membership.identity(),
             away_grace: self.config.away_grace,
         });
+        tasks::register_queues(&lobby, &mut registry);
 
         let (link_events, mut links) = mpsc::channel(LINK_EVENTS_MAX);
         let close = CancellationToken::new();
-        let mut tasks = JoinSet::new();
+        let mut services = JoinSet::new();
         let identity = membership.identity();
-        tasks.spawn(self.ports.links.serve(
+        services.spawn(self.ports.links.serve(
             server.secret,
             timing.link_silence_max,
             identity,
@@ -129,8 +133,14 @@ impl LobbyServer {
             close.clone(),
         ));
         if let Some(admin) = self.ports.admin {
-            let state = AdminState { ready: vitals.ready(), metrics: Arc::new(registry), events };
-            tasks.spawn(admin.serve(state, close.clone()));
+            let state = AdminState {
+                identity: membership.identity(),
+                ready: vitals.ready(),
+                metrics: Arc::new(ServerMetrics::new(registry, common, Kind::Lobby, &server.version)),
+                events,
+                tasks: Arc::new(LobbyTasks::new(&lobby)),
+            };
+            services.spawn(admin.serve(state, close.clone()));
         }
         let mut sweep = JoinSet::new();
         sweep.spawn(Sweep::new(lobby.clone()).run());
@@ -142,7 +152,7 @@ impl LobbyServer {
         members.close();
         membership.leave().await;
         close.cancel();
-        close_links(links, tasks).await;
+        close_links(links, services).await;
         info!("lobby stopped");
         ended
     }

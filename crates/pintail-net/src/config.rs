@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use pintail_core::{ClusterSecret, limits};
+use pintail_core::{AdminToken, ClusterSecret, limits};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -23,6 +23,8 @@ pub struct ServerConfig {
     pub advertise: Option<Ipv4Addr>,
     /// Where the admin port listens, if there is one.
     pub admin: Option<SocketAddr>,
+    /// What whoever asks the admin port from another machine has to show; without it, they see no more than metrics.
+    pub admin_token: Option<AdminToken>,
     /// Pintail's version, for the registry.
     pub version: String,
     /// How quickly it notices what happens to others.

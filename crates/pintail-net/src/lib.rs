@@ -15,7 +15,8 @@
 //! | [`descriptors`] | how many file descriptors there are, and how many of them are for clients |
 //! | [`events`] | what happens to the servers: a log, and a stream on the admin port |
 //! | [`address`] | where a server tells others to reach it |
-//! | [`admin`] | `/healthz`, `/readyz`, `/metrics`, `/events` |
+//! | [`metrics`] | what every server counts |
+//! | [`admin`] | `/healthz`, `/readyz`, `/metrics`, `/events`, `/debug/…` |
 //! | [`ports`] | the ports of a server that gateways link to |
 //! | [`config`] | the settings that all kinds of servers have |
 
@@ -30,6 +31,7 @@ pub mod events;
 pub mod greeting;
 pub mod links;
 pub mod membership;
+pub mod metrics;
 pub mod outbox;
 pub mod ports;
 pub mod pulse;

@@ -30,7 +30,7 @@ impl ServerPorts {
         let links = LinkListener::bind(config.listen).await?;
         let endpoint = address::advertised(links.local_addr(), config.advertise)?;
         let admin = match config.admin {
-            Some(address) => Some(Admin::bind(address).await?),
+            Some(address) => Some(Admin::bind(address, config.admin_token.clone()).await?),
             None => None,
         };
         Ok(Self { links, endpoint, admin })

@@ -21,6 +21,7 @@ mod error;
 pub mod games;
 pub mod journal;
 pub mod mail;
+pub mod observed;
 mod periods;
 mod redis;
 pub mod registry;
@@ -40,6 +41,7 @@ pub use journal::{
     SavedSnapshot, WithoutServer, WriteContent, WriteOutcome,
 };
 pub use mail::{Letter, Mail, Notice, Subscription};
+pub use observed::ObservedStore;
 pub use periods::Periods;
 pub use pintail_core::{Charge, Verdict};
 pub use redis::{BadRedisTls, BadRedisUrl, RedisOptions, RedisStore, WaitReplicas};

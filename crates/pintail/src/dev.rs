@@ -122,6 +122,8 @@ impl Cluster {
                 cluster: "dev".to_owned(),
                 secret: secret.clone(),
                 ports,
+                // Its admin ports are on loopback only.
+                admin_token: None,
                 advertise: Some(Ipv4Addr::LOCALHOST),
                 capacity,
                 health: Health::default(),

@@ -9,6 +9,7 @@ use pintail_store::{EndOutcome, GameOrder, JournalWrite, Owner, SavedSnapshot, W
 use pintail_wire::client::{GameAttached, GameDetached};
 use pintail_wire::{Message as _, deliver, game, kind};
 
+use super::StepTimes;
 use crate::self_check::Difference;
 
 /// Something for the shell to do. Commands are done in order.
@@ -171,6 +172,8 @@ pub struct Effects {
     pub commands: Vec<Command>,
     /// Since the effects were last taken.
     pub stats: Stats,
+    /// How long the steps took that are counted there.
+    pub step_times: StepTimes,
     /// What showed that a game is not deterministic. The host tells it.
     pub(crate) differences: Vec<(Arc<GameOrder>, Difference)>,
 }

@@ -19,6 +19,7 @@
 //! | `gate` | where a step's messages wait until they may be shown |
 //! | `contain` | what keeps a panic of game code inside its game |
 //! | `current` | which game has its turn |
+//! | `step_times` | how long steps take |
 //! | `effects` | what the shell around the host has to do |
 
 pub(crate) mod contain;
@@ -31,11 +32,14 @@ pub(crate) mod journaling;
 pub(crate) mod running;
 pub(crate) mod schedule;
 pub(crate) mod seat;
+mod step_times;
 pub(crate) mod turn;
 
 pub use current::CurrentGame;
 pub use effects::{Command, Delivery, Effects, Stats};
-pub use host::{GameHost, HostEvent, JournalPolicy};
+pub use host::{GameHost, GameNow, HostEvent, JournalPolicy};
+pub(crate) use step_times::GameTimes;
+pub use step_times::{BUCKETS, StepTimes};
 pub(crate) use turn::{Batch, Turn};
 pub use turn::{Emission, Event, Recipients, Urgency};
 
@@ -79,7 +83,17 @@ impl<'a> Budget<'a> {
     /// Whether it is spent.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        (self.clock)() >= self.until
+        self.is_spent_at(self.now())
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Now {
+        (self.clock)()
+    }
+
+    /// Whether it is spent at this time.
+    pub(crate) fn is_spent_at(&self, now: Now) -> bool {
+        now >= self.until
     }
 }
 

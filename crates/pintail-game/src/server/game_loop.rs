@@ -25,6 +25,7 @@ use super::phase::{Left, Phase, Task};
 use super::report::Reporter;
 use super::store_watch::StoreWatch;
 use super::store_worker::{StoreAnswer, StoreCall};
+use super::tasks::Question;
 use crate::limits::TURN_BUDGET;
 use crate::runtime::{Budget, Effects, GameHost, HostEvent, Now};
 
@@ -48,6 +49,8 @@ pub(super) struct Mailboxes {
     pub(super) member_events: mpsc::Receiver<MemberEvent>,
     pub(super) answers: mpsc::Receiver<StoreAnswer>,
     pub(super) commits: mpsc::Receiver<Commits>,
+    /// What operators ask.
+    pub(super) questions: mpsc::Receiver<Question>,
     /// Drain, then end.
     pub(super) stop: CancellationToken,
     /// The server was dropped: end as a crash would, without a word to anyone.
@@ -169,6 +172,7 @@ impl GameLoop {
                 // A membership that is over (superseded) has no more to say, at once and for ever.
                 event = mail.member_events.recv(), if !mail.member_events.is_closed() => self.inbox.members.extend(event),
                 Some(answer) = mail.answers.recv() => self.inbox.answers.push_back(answer),
+                Some(question) = mail.questions.recv() => self.answer(question),
                 Some(commits) = mail.commits.recv() => self.inbox.commits.extend(commits),
                 () = self.store.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
@@ -221,15 +225,16 @@ impl GameLoop {
 
     fn count(&mut self, turn_began: Now) {
         let stats = std::mem::take(&mut self.fx.stats);
+        let step_times = std::mem::take(&mut self.fx.step_times);
         self.reporter.count(&stats);
         self.moved += stats.moved_games;
-        self.neighbours.metrics.add(&stats, self.now().since(turn_began));
+        self.neighbours.metrics.add(&stats, &step_times, self.now().since(turn_began));
     }
 
     fn on_link_event(&mut self, now: Now, event: LinkEvent) {
         match event {
-            LinkEvent::Opened { link, outbox, .. } => {
-                self.links.open(link, outbox);
+            LinkEvent::Opened { link, gateway, outbox } => {
+                self.links.open(link, gateway, outbox);
             }
             LinkEvent::Frames { link, frames } => {
                 if self.links.contains(link) {
@@ -321,7 +326,7 @@ impl GameLoop {
     fn report(&mut self, now: Now) {
         let Some(condition) = self.reporter.report(now, &self.host) else { return };
         let Neighbours { metrics, vitals, renewer, .. } = &self.neighbours;
-        metrics.show(now, &self.host, self.links.len(), condition.status);
+        metrics.show(now, &self.host, &self.links, condition.status);
         if vitals.report(condition, self.host.attached_players()) == StatusNews::Changed {
             renewer.renew_now();
         }

@@ -26,11 +26,16 @@ pub(super) struct JournalMetrics {
 
 impl JournalMetrics {
     pub(super) fn new() -> Self {
+        let writes = Family::<OutcomeLabel, Counter>::default();
+        // Each is there from the beginning, so that the first failure already shows as growth.
+        for outcome in ["committed", "fenced", "gap", "unknown", "failed"] {
+            drop(writes.get_or_create(&OutcomeLabel { outcome }));
+        }
         Self {
             // 100 microseconds to 3.3 seconds.
             commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             batch_writes: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
-            writes: Family::default(),
+            writes,
         }
     }
 

@@ -1,21 +1,44 @@
 //! What a game server counts.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use pintail_core::Status;
+use pintail_core::{Slot, Status};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::runtime::{GameHost, Now, Stats};
+use super::open_links::OpenLinks;
+use super::step_durations::{StepCollector, StepDurations};
+use crate::runtime::{GameHost, Now, Stats, StepTimes};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GatewayLabel {
+    gateway: String,
+}
+
+/// How much waits on each link, as of the last report.
+#[derive(Debug, Default)]
+struct LinkQueueGauges(Family<GatewayLabel, Gauge>);
+
+impl LinkQueueGauges {
+    fn show(&self, queues: impl Iterator<Item = (Slot, usize)>) {
+        // Of a gateway that is gone nothing is shown.
+        self.0.clear();
+        for (gateway, bytes) in queues {
+            let label = GatewayLabel { gateway: gateway.to_string() };
+            self.0.get_or_create(&label).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -23,6 +46,7 @@ pub(super) struct Metrics {
     games: Gauge,
     players: Gauge,
     links: Gauge,
+    link_queues: LinkQueueGauges,
     status: Gauge,
     pub(super) slow_links: Counter,
     pub(super) refused_store_calls: Counter,
@@ -36,6 +60,7 @@ pub(super) struct Metrics {
     panics: Counter,
     journaling: Journaling,
     turn_seconds: Histogram,
+    steps_taken: Arc<StepDurations>,
     unprotected: Gauge,
     commit_lag_seconds: Gauge<f64, AtomicU64>,
 }
@@ -46,6 +71,7 @@ impl Metrics {
             games: Gauge::default(),
             players: Gauge::default(),
             links: Gauge::default(),
+            link_queues: LinkQueueGauges::default(),
             status: Gauge::default(),
             slow_links: Counter::default(),
             refused_store_calls: Counter::default(),
@@ -60,9 +86,14 @@ impl Metrics {
             journaling: Journaling::default(),
             // 50 microseconds to 1.6 seconds.
             turn_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 16)),
+            steps_taken: Arc::default(),
             unprotected: Gauge::default(),
             commit_lag_seconds: Gauge::default(),
         };
+        // Each is there from the beginning, so that the first message already shows as growth.
+        for kind in ["reliable", "state", "ack"] {
+            drop(metrics.messages.get_or_create(&KindLabel { kind }));
+        }
         let mut registry = Registry::with_prefix("pintail_game");
         metrics.register(&mut registry);
         (metrics, registry)
@@ -72,6 +103,8 @@ impl Metrics {
         registry.register("games", "Games that go on", self.games.clone());
         registry.register("players", "Players that are attached", self.players.clone());
         registry.register("links", "Links to gateways", self.links.clone());
+        let help = "Bytes that wait to be sent over each link";
+        registry.register_with_unit("link_queue", help, Unit::Bytes, self.link_queues.0.clone());
         let status = self.status.clone();
         registry.register("status", "What its load allows: 1 smooth, 2 congested", status);
         registry.register("slow_links", "Links closed because too much waited on them", self.slow_links.clone());
@@ -92,6 +125,7 @@ impl Metrics {
         self.journaling.register(registry);
         let turn = self.turn_seconds.clone();
         registry.register("turn_seconds", "Time to run all steps that were due at one wake-up of the loop", turn);
+        registry.register_collector(Box::new(StepCollector(self.steps_taken.clone())));
         let help = "Journaled games that go on unprotected, because the store can't be reached";
         registry.register("unprotected_games", help, self.unprotected.clone());
         let help = "How long the oldest write to a journal has been under way";
@@ -99,17 +133,18 @@ impl Metrics {
     }
 
     /// Shows how the server stands.
-    pub(super) fn show(&self, now: Now, host: &GameHost, links: usize, status: Status) {
+    pub(super) fn show(&self, now: Now, host: &GameHost, links: &OpenLinks, status: Status) {
         self.games.set(host.live_games() as i64);
         self.players.set(host.attached_players() as i64);
-        self.links.set(links as i64);
+        self.links.set(links.len() as i64);
+        self.link_queues.show(links.queues());
         self.status.set(i64::from(status.number()));
         self.unprotected.set(host.unprotected_games() as i64);
         self.commit_lag_seconds.set(host.commit_lag(now).unwrap_or_default().as_secs_f64());
     }
 
     /// Adds what one turn of the loop counted.
-    pub(super) fn add(&self, stats: &Stats, took: Duration) {
+    pub(super) fn add(&self, stats: &Stats, step_times: &StepTimes, took: Duration) {
         self.games_started.inc_by(stats.games_started);
         self.games_ended.inc_by(stats.games_ended);
         self.overruns.inc_by(stats.overruns);
@@ -119,6 +154,7 @@ impl Metrics {
         self.journaling.add(stats);
         if stats.steps > 0 {
             self.steps.inc_by(stats.steps);
+            self.steps_taken.add(step_times);
             self.turn_seconds.observe(took.as_secs_f64());
         }
         for (kind, count) in

@@ -21,9 +21,11 @@ mod metrics;
 mod open_links;
 mod phase;
 mod report;
+mod step_durations;
 mod store_watch;
 mod store_worker;
 mod stuck;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use std::time::Duration;
 
 use pintail_core::{Endpoint, Kind};
 use pintail_net::admin::AdminState;
+use pintail_net::metrics::{CommonMetrics, ServerMetrics};
 use pintail_net::{Events, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals};
 use pintail_store::{Announcement, SharedStore};
 use tokio::runtime::Handle;
@@ -44,6 +47,7 @@ use crate::types::GameTypes;
 use game_loop::{GameLoop, Links, Mailboxes, Neighbours};
 use journal_metrics::JournalMetrics;
 use metrics::Metrics;
+use tasks::GameTasks;
 pub use stuck::{Stuck, WhenStuck};
 
 /// How many answers of the store may wait for the loop; the worker waits with the next.
@@ -128,6 +132,7 @@ impl GameServer {
         let incarnation = announcement.incarnation;
         let vitals = Arc::new(SharedVitals::new());
         let (metrics, mut registry) = Metrics::new();
+        let (store, common) = CommonMetrics::observe(store);
         let journal_metrics = JournalMetrics::new();
         journal_metrics.register(&mut registry);
         let events = Events::default();
@@ -140,6 +145,7 @@ impl GameServer {
         let (answers_tx, answers) = mpsc::channel(ANSWERS_MAX);
         let (writes, writes_rx) = mpsc::channel(journal_worker::WRITES_MAX);
         let (commits_tx, commits) = mpsc::channel(journal_worker::COMMITS_MAX);
+        let (questions_tx, questions) = mpsc::channel(tasks::QUESTIONS_MAX);
         let lineage = store.lineage();
         let workers = TaskTracker::new();
         workers.spawn(journal_worker::run(store.clone(), writes_rx, commits_tx, journal_metrics));
@@ -148,18 +154,25 @@ impl GameServer {
         let services = CancellationToken::new();
         let _stop_services = services.clone().drop_guard();
         let admin = self.ports.admin.map(|admin| {
-            let state = AdminState { ready: vitals.ready(), metrics: Arc::new(registry), events };
+            let metrics = ServerMetrics::new(registry, common, Kind::Game, &config.server.version);
+            let state = AdminState {
+                identity: membership.identity(),
+                ready: vitals.ready(),
+                metrics: Arc::new(metrics),
+                events,
+                tasks: Arc::new(GameTasks(questions_tx)),
+            };
             tokio::spawn(admin.serve(state, services.clone()))
         });
 
         let abandoned = CancellationToken::new();
         let _abandon = abandoned.clone().drop_guard();
-        let mailboxes = Mailboxes { member_events, answers, commits, stop, abandoned };
+        let mailboxes = Mailboxes { member_events, answers, commits, questions, stop, abandoned };
         let (identity, lease) = (membership.identity(), membership.lease());
         let secret = config.server.secret.clone();
         let links = Links { listener: self.ports.links, secret, silence_max: timing.link_silence_max, identity };
-        let tasks = Handle::current();
-        let neighbours = Neighbours { calls, writes, lease, lineage, renewer, vitals, metrics, tasks };
+        let neighbours =
+            Neighbours { calls, writes, lease, lineage, renewer, vitals, metrics, tasks: Handle::current() };
         let run = move || GameLoop::new(&config, incarnation, neighbours).run_with_links(links, mailboxes);
         let outcome = on_own_thread(run).await;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pintail_core::GameId;
+use pintail_core::{GameId, Slot};
 use pintail_net::{LinkId, Outbox, PushError};
 use pintail_wire::games_here::{self, GAMES_HERE_MAX};
 use pintail_wire::kind;
@@ -14,6 +14,8 @@ use crate::runtime::Delivery;
 #[derive(Debug, Default)]
 pub(super) struct OpenLinks {
     outboxes: FxHashMap<LinkId, Arc<Outbox>>,
+    /// Whose links they are.
+    gateways: FxHashMap<LinkId, Slot>,
 }
 
 /// A link takes no more: its gateway reads too slowly, or it is closing.
@@ -21,13 +23,19 @@ pub(super) struct OpenLinks {
 pub(super) struct TooSlow(pub(super) LinkId);
 
 impl OpenLinks {
-    pub(super) fn open(&mut self, link: LinkId, outbox: Arc<Outbox>) {
+    pub(super) fn open(&mut self, link: LinkId, gateway: Slot, outbox: Arc<Outbox>) {
         self.outboxes.insert(link, outbox);
+        self.gateways.insert(link, gateway);
     }
 
     /// What arrives on a link that was closed from here is too late.
     pub(super) fn contains(&self, link: LinkId) -> bool {
         self.outboxes.contains_key(&link)
+    }
+
+    /// How many bytes wait on each link.
+    pub(super) fn queues(&self) -> impl Iterator<Item = (Slot, usize)> {
+        self.gateways.iter().map(|(link, gateway)| (*gateway, self.outboxes.get(link).map_or(0, |outbox| outbox.queued_bytes())))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -36,11 +44,13 @@ impl OpenLinks {
 
     /// Forgets a link that is gone; whether it was open until then.
     pub(super) fn forget(&mut self, link: LinkId) -> bool {
+        self.gateways.remove(&link);
         self.outboxes.remove(&link).is_some()
     }
 
     /// Sends what is queued on a link, and closes it; whether it was open until then.
     pub(super) fn close(&mut self, link: LinkId) -> bool {
+        self.gateways.remove(&link);
         self.outboxes.remove(&link).inspect(|outbox| outbox.close()).is_some()
     }
 
@@ -48,6 +58,7 @@ impl OpenLinks {
     pub(super) fn cut_all(&mut self) -> Vec<LinkId> {
         let mut links: Vec<_> = self.outboxes.keys().copied().collect();
         links.sort_unstable();
+        self.gateways.clear();
         for outbox in std::mem::take(&mut self.outboxes).into_values() {
             outbox.close();
             drop(outbox.take());
@@ -82,10 +93,12 @@ impl OpenLinks {
 
 #[cfg(test)]
 mod tests {
-    use pintail_core::{RoomId, Round};
+    use pintail_core::{Kind, RoomId, Round};
     use pintail_wire::Decoder;
 
     use super::*;
+
+    const GATEWAY: Slot = Slot::new(Kind::Gateway, 0);
 
     fn game(room: u64) -> GameId {
         GameId { room: RoomId(room), round: Round(1) }
@@ -95,7 +108,7 @@ mod tests {
     fn every_gateway_is_told_all_the_games_in_frames_that_it_takes() {
         let mut links = OpenLinks::default();
         let outboxes = [1, 2].map(|link| (LinkId(link), Outbox::new(1 << 20)));
-        outboxes.iter().for_each(|(link, outbox)| links.open(*link, outbox.clone()));
+        outboxes.iter().for_each(|(link, outbox)| links.open(*link, GATEWAY, outbox.clone()));
         let games: Vec<_> = (0..GAMES_HERE_MAX as u64 + 5).map(game).collect();
         assert_eq!(links.tell_games_here(&games), []);
         for (_, outbox) in outboxes {
@@ -113,7 +126,7 @@ mod tests {
         let mut links = OpenLinks::default();
         let [cut, closed] = [1, 2].map(|link| {
             let outbox = Outbox::new(1 << 20);
-            links.open(LinkId(link), outbox.clone());
+            links.open(LinkId(link), GATEWAY, outbox.clone());
             outbox
         });
         for link in [1, 2] {
@@ -121,6 +134,7 @@ mod tests {
         }
         assert!(links.close(LinkId(2)) && !links.close(LinkId(2)));
         assert_eq!(links.cut_all(), [LinkId(1)]);
+        assert_eq!(links.queues().count(), 0);
         assert!(cut.is_closed() && closed.is_closed());
         assert_eq!((cut.queued_bytes() > 0, closed.queued_bytes() > 0), (false, true));
         assert_eq!(links.answer_heartbeat(LinkId(1), b"12345678"), Ok(()), "nobody is there to be told");
@@ -129,8 +143,8 @@ mod tests {
     #[test]
     fn a_gateway_that_reads_too_slowly_is_named() {
         let mut links = OpenLinks::default();
-        links.open(LinkId(1), Outbox::new(8));
-        links.open(LinkId(2), Outbox::new(1 << 20));
+        links.open(LinkId(1), GATEWAY, Outbox::new(8));
+        links.open(LinkId(2), GATEWAY, Outbox::new(1 << 20));
         assert_eq!(links.tell_games_here(&[game(1)]), [], "the frame that reaches the limit is still taken");
         assert_eq!(links.tell_games_here(&[game(2)]), [TooSlow(LinkId(1))]);
         assert_eq!(links.answer_heartbeat(LinkId(1), b"12345678"), Err(TooSlow(LinkId(1))));

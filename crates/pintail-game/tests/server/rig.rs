@@ -70,6 +70,7 @@ impl Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: None,
             admin: Some("127.0.0.1:0".parse().unwrap()),
+            admin_token: None,
             version: "test".to_owned(),
         };
         let mut config = GameConfig::new(server, Arc::new(types));

@@ -49,6 +49,7 @@ pub fn server_config() -> ServerConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         advertise: None,
         admin: Some("127.0.0.1:0".parse().unwrap()),
+        admin_token: None,
         version: "test".to_owned(),
     }
 }

@@ -119,6 +119,7 @@ impl Cluster {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: None,
             admin: Some("127.0.0.1:0".parse().unwrap()),
+            admin_token: None,
             version: "0".to_owned(),
         };
         let config = LobbyConfig { away_grace: self.away_grace, ..LobbyConfig::new(server, catalog()) };

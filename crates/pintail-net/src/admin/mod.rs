@@ -1,5 +1,14 @@
-//! `/healthz`, `/readyz`, `/metrics` and `/events`, for operators and load balancers.
+//! The admin port: `/healthz`, `/readyz`, `/metrics`, `/events` and `/debug/…`, for operators and load balancers.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | the root | connections and routes |
+//! | `access` | who may see what |
+//! | `events` | what happens to the servers, as it happens |
+//! | `debug` | profiles, and what the server does |
 
+mod access;
+mod debug;
 mod events;
 
 use std::net::SocketAddr;
@@ -12,16 +21,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use pintail_core::AdminToken;
 use pintail_core::limits::HANDSHAKE_TIMEOUT;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,6 +41,10 @@ use tracing::{debug, warn};
 use crate::config::{self, BindError};
 use crate::connection::CLOSE_TIMEOUT;
 use crate::events::Events;
+use crate::greeting::Identity;
+use crate::metrics::ServerMetrics;
+use access::Peer;
+pub use debug::Tasks;
 
 /// How many connections the admin port has at once; it is for a few programs.
 const CONNECTIONS_MAX: usize = 64;
@@ -42,19 +57,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the admin port tells.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AdminState {
+    /// Who the server is; `None` until it is registered.
+    pub identity: watch::Receiver<Option<Identity>>,
     /// Whether the server takes new work: `/readyz`.
     pub ready: Arc<AtomicBool>,
     /// The server's metrics: `/metrics`.
-    pub metrics: Arc<Registry>,
+    pub metrics: Arc<ServerMetrics>,
     /// What happens to the servers: `/events`.
     pub events: Events,
+    /// What the server does: `/debug/tasks`.
+    pub tasks: Arc<dyn Tasks>,
+}
+
+impl AdminState {
+    /// What to call the server.
+    fn name(&self) -> String {
+        self.identity.borrow().as_ref().map_or_else(|| "a server".to_owned(), |identity| identity.slot.to_string())
+    }
 }
 
 /// What the answers to requests are made from.
 struct Shared {
     state: AdminState,
+    token: Option<AdminToken>,
     stop: CancellationToken,
     /// A place for each who reads events.
     readers: Arc<Semaphore>,
@@ -64,15 +91,16 @@ struct Shared {
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
+    token: Option<AdminToken>,
 }
 
 impl Admin {
-    /// Listens on this address.
+    /// Listens on this address. Who asks from another machine has to show this token, if there is one.
     ///
     /// # Errors
     /// If the port can't be had.
-    pub async fn bind(listen: SocketAddr) -> Result<Self, BindError> {
-        Ok(Self { listener: config::listen("the admin port", "--admin", listen)? })
+    pub async fn bind(listen: SocketAddr, token: Option<AdminToken>) -> Result<Self, BindError> {
+        Ok(Self { listener: config::listen("the admin port", "--admin", listen)?, token })
     }
 
     /// Where it listens.
@@ -87,19 +115,20 @@ impl Admin {
     /// server from stopping.
     pub async fn serve(self, state: AdminState, stop: CancellationToken) {
         let readers = Arc::new(Semaphore::new(events::READERS_MAX));
-        let service = TowerToHyperService::new(routes(Shared { state, stop: stop.clone(), readers }));
+        let Self { listener, token } = self;
+        let service = TowerToHyperService::new(routes(Shared { state, token, stop: stop.clone(), readers }));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let connections = TaskTracker::new();
         loop {
             let accepted = async {
                 // The semaphore is never closed, so there is always a place, sooner or later.
                 let place = places.clone().acquire_owned().await;
-                (place, self.listener.accept().await)
+                (place, listener.accept().await)
             };
-            let (place, stream) = tokio::select! {
+            let (place, stream, peer) = tokio::select! {
                 () = stop.cancelled() => break,
                 (place, accepted) = accepted => match accepted {
-                    Ok((stream, _)) => (place, stream),
+                    Ok((stream, peer)) => (place, stream, Peer(peer.ip())),
                     Err(error) => {
                         warn!(%error, "can't accept connections to the admin port for the moment");
                         sleep(ACCEPT_PAUSE).await;
@@ -109,7 +138,7 @@ impl Admin {
             };
             let (service, stop) = (service.clone(), stop.clone());
             connections.spawn(async move {
-                converse(stream, service, stop).await;
+                converse(stream, peer, service, stop).await;
                 drop(place);
             });
         }
@@ -119,10 +148,14 @@ impl Admin {
 }
 
 /// Answers the requests of one connection. One that takes its time over a request's head is closed.
-async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop: CancellationToken) {
+async fn converse(stream: TcpStream, peer: Peer, service: TowerToHyperService<Router>, stop: CancellationToken) {
     if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT)) {
         return debug!(%error, "a connection to the admin port does not take its options");
     }
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT)
@@ -144,12 +177,18 @@ async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop:
 }
 
 fn routes(shared: Shared) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
+    let shared = Arc::new(shared);
+    let health = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz));
+    let telemetry = Router::new()
         .route("/metrics", get(metrics))
         .route("/events", get(events::events))
-        .with_state(Arc::new(shared))
+        .route_layer(from_fn_with_state(shared.clone(), access::telemetry));
+    let debug = Router::new()
+        .route("/debug/pprof/profile", get(debug::profile))
+        .route("/debug/pprof/heap", get(debug::heap))
+        .route("/debug/tasks", get(debug::tasks))
+        .route_layer(from_fn_with_state(shared.clone(), access::debug));
+    health.merge(telemetry).merge(debug).with_state(shared)
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
@@ -161,9 +200,8 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let mut text = String::new();
-    match encode(&mut text, &shared.state.metrics) {
-        Ok(()) => {
+    match shared.state.metrics.encode() {
+        Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text)
         }
@@ -177,16 +215,39 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use pintail_core::{Kind, Slot};
+    use pintail_store::EmbeddedStore;
+    use prometheus_client::registry::Registry;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
     use crate::events::EventKind;
+    use crate::metrics::CommonMetrics;
+
+    struct Idle;
+
+    #[async_trait::async_trait]
+    impl Tasks for Idle {
+        async fn tasks(&self, limit: usize) -> Option<serde_json::Value> {
+            Some(serde_json::json!({ "limit": limit }))
+        }
+    }
+
+    fn state() -> AdminState {
+        let common = CommonMetrics::observe(Arc::new(EmbeddedStore::new())).1;
+        AdminState {
+            identity: watch::channel(None).1,
+            ready: Arc::default(),
+            metrics: Arc::new(ServerMetrics::new(Registry::default(), common, Kind::Game, "0")),
+            events: Events::default(),
+            tasks: Arc::new(Idle),
+        }
+    }
 
     #[tokio::test]
     async fn it_answers_closes_who_dawdles_and_stops_while_requests_are_open() {
-        let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let address = admin.local_addr().unwrap();
-        let state = AdminState { ready: Arc::default(), metrics: Arc::default(), events: Events::default() };
+        let state = state();
         let stop = CancellationToken::new();
         let serving = tokio::spawn(admin.serve(state.clone(), stop.clone()));
         let ask = async |path: &str| {
@@ -202,6 +263,11 @@ mod tests {
         state.ready.store(true, Ordering::Relaxed);
         assert!(ask("/readyz").await.starts_with("HTTP/1.1 200"));
         assert!(ask("/metrics").await.ends_with("# EOF\n"));
+
+        assert!(ask("/debug/tasks?limit=7").await.contains("\"limit\": 7"));
+        assert!(ask("/debug/tasks?limit=many").await.starts_with("HTTP/1.1 400"));
+        assert!(ask("/debug/pprof/profile?seconds=99").await.starts_with("HTTP/1.1 400"));
+        assert!(ask("/debug/nothing").await.starts_with("HTTP/1.1 404"));
 
         let mut dawdler = TcpStream::connect(address).await.unwrap();
         dawdler.write_all(b"GET / HT").await.unwrap();

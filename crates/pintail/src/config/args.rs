@@ -110,13 +110,20 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_LISTEN", value_parser = values::listen_address)]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Where /healthz, /readyz, /metrics and /events are served over HTTP, or `off`
+    /// Where /healthz, /readyz, /metrics, /events and /debug are served over HTTP, or `off`
     ///
-    /// There is no login on this port: open it to those who may read the metrics only.
+    /// From other machines /debug needs the admin token, and so do /metrics and /events if there is one.
     ///
     /// [default: on 127.0.0.1, gateway 9555, lobby 9556, game 9557, or any free port if that is in use]
     #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_ADMIN")]
     pub(crate) admin: Option<AdminAddress>,
+
+    /// What whoever asks the admin port from another machine has to show (`Authorization: Bearer TOKEN`): at least 16
+    /// characters
+    ///
+    /// Whoever can list the machine's processes can read it on a command line: prefer PINTAIL_ADMIN_TOKEN or the file.
+    #[arg(long, value_name = "TOKEN", env = "PINTAIL_ADMIN_TOKEN")]
+    pub(crate) admin_token: Option<SecretText>,
 
     /// The IPv4 address at which the other servers reach this one
     ///

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use pintail_core::ClusterSecret;
+use pintail_core::{AdminToken, ClusterSecret};
 
-/// The text of a cluster secret. It takes any text, because a refusal by the command line's parser would print it.
+/// The text of a cluster secret or an admin token. It takes any text, because a refusal by the command line's parser would print it.
 #[derive(Clone)]
 pub(crate) struct SecretText(String);
 
@@ -14,6 +14,11 @@ impl SecretText {
     /// The secret, if it is long enough to be one.
     pub(crate) fn secret(&self) -> Option<ClusterSecret> {
         (self.0.len() >= ClusterSecret::BYTES_MIN).then(|| ClusterSecret::new(self.0.as_bytes()))
+    }
+
+    /// The admin token, if it is long enough to be one.
+    pub(crate) fn admin_token(&self) -> Option<AdminToken> {
+        (self.0.chars().count() >= AdminToken::CHARACTERS_MIN).then(|| AdminToken::new(&self.0))
     }
 }
 
@@ -73,8 +78,9 @@ mod tests {
     #[test]
     fn a_secret_must_be_long_and_is_never_shown() {
         let text: SecretText = "0123456789abcdef".parse().unwrap();
-        assert!(text.secret().is_some());
-        assert!("0123456789abcde".parse::<SecretText>().unwrap().secret().is_none());
+        assert!(text.secret().is_some() && text.admin_token().is_some());
+        let short: SecretText = "0123456789abcde".parse().unwrap();
+        assert!(short.secret().is_none() && short.admin_token().is_none());
         assert!(!format!("{text:?}").contains("0123"));
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use pintail_core::{ClusterSecret, Kind};
+use pintail_core::{AdminToken, ClusterSecret, Kind};
 use pintail_net::ServerConfig;
 use pintail_net::address::is_beyond_loopback;
 use thiserror::Error;
@@ -47,6 +47,13 @@ pub(crate) enum Impossible {
         ClusterSecret::BYTES_MIN
     )]
     ShortSecret,
+    /// The admin token is too short.
+    #[error(
+        "the admin token (--admin-token, PINTAIL_ADMIN_TOKEN) has fewer than {} characters and could be guessed: make one \
+         with `openssl rand -hex 32`",
+        AdminToken::CHARACTERS_MIN
+    )]
+    ShortAdminToken,
     /// Strangers could open links.
     #[error(
         "{0} {1} can be reached from other machines, and a cluster that can be needs a secret, which its servers prove \
@@ -145,6 +152,8 @@ pub(crate) struct ServerSettings {
     pub(crate) secret: ClusterSecret,
     /// Where it listens.
     pub(crate) ports: Ports,
+    /// What the admin port asks for.
+    pub(crate) admin_token: Option<AdminToken>,
     /// What the registry is told.
     pub(crate) advertise: Option<Ipv4Addr>,
     /// How much it takes.
@@ -222,6 +231,7 @@ impl ServerSettings {
             cluster: args.cluster.clone(),
             secret: secret.unwrap_or_else(ClusterSecret::loopback),
             ports: Ports { listen, admin, http }.check()?,
+            admin_token: admin_token_of(args)?,
             advertise: args.advertise,
             capacity,
             health,
@@ -240,6 +250,7 @@ impl ServerSettings {
             listen: self.ports.listen.address,
             advertise: self.advertise,
             admin: self.ports.admin.map(|port| port.address),
+            admin_token: self.admin_token.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -276,6 +287,10 @@ const fn admin_port(kind: Kind) -> u16 {
 
 fn secret_of(args: &ServerArgs) -> Result<Option<ClusterSecret>, Impossible> {
     args.cluster_secret.as_ref().map(|text| text.secret().ok_or(Impossible::ShortSecret)).transpose()
+}
+
+fn admin_token_of(args: &ServerArgs) -> Result<Option<AdminToken>, Impossible> {
+    args.admin_token.as_ref().map(|text| text.admin_token().ok_or(Impossible::ShortAdminToken)).transpose()
 }
 
 /// Without a secret, a server is for its own machine only.
@@ -338,6 +353,7 @@ mod tests {
             ("gateway --listen 0.0.0.0:5555", "PINTAIL_CLUSTER_SECRET"),
             ("gateway --http 0.0.0.0:8080", "--http 0.0.0.0:8080"),
             ("game --cluster-secret short", "--cluster-secret"),
+            ("game --admin-token short", "--admin-token"),
             ("game --listen 127.0.0.1:7 --admin 127.0.0.1:7", "--listen and --admin"),
             ("gateway --listen 127.0.0.1:7 --http 127.0.0.1:7", "--listen and --http"),
             ("gateway --admin 127.0.0.1:7 --http 127.0.0.1:7", "--admin and --http"),

@@ -9,6 +9,7 @@
 //! | `writing` | journals, and whether the server may speak for its games |
 //! | `claims` | games of servers that are gone |
 //! | `moving` | games that leave for other servers |
+//! | `overview` | what operators are told of the games |
 //! | `policy` | how journaled games are kept |
 //! | `turns` | which game has its turn next |
 
@@ -17,6 +18,7 @@ mod event;
 mod frames;
 mod loads;
 mod moving;
+mod overview;
 mod policy;
 mod turns;
 mod writing;
@@ -37,6 +39,7 @@ use rustc_hash::FxHashMap;
 
 pub use event::{Answer, HostEvent, StoreFailed};
 use loads::Load;
+pub use overview::GameNow;
 pub use policy::JournalPolicy;
 use turns::Turns;
 
@@ -188,9 +191,10 @@ impl GameHost {
         for (_, id) in self.timers.iter().take_while(|(at, _)| *at <= now) {
             self.turns.push(*id);
         }
+        let mut clock = budget.now();
         while let Some(id) = self.turns.next() {
-            self.advance_game(now, id, budget, fx);
-            if budget.is_spent() {
+            clock = self.advance_game(now, id, clock, budget, fx);
+            if budget.is_spent_at(clock) {
                 break;
             }
         }
@@ -217,20 +221,31 @@ impl GameHost {
         }
     }
 
-    fn advance_game(&mut self, now: Now, id: GameId, budget: &Budget<'_>, fx: &mut Effects) {
+    /// Gives a game its turn, which begins at this time of the clock. Returns when it ended.
+    fn advance_game(&mut self, now: Now, id: GameId, began: Now, budget: &Budget<'_>, fx: &mut Effects) -> Now {
         let moment = Moment { now, stance: self.stance, hold_max: self.policy.hold_max };
-        let Some(game) = self.games.get_mut(&id) else { return };
+        let Some(game) = self.games.get_mut(&id) else { return began };
         self.current.enter(game.order());
+        let steps_before = fx.stats.steps;
         game.advance(moment, budget, fx);
         self.current.leave();
+        let ended = budget.now();
+        let steps = fx.stats.steps - steps_before;
+        if steps > 0 {
+            let took = ended.since(began);
+            game.times.add(took, steps);
+            fx.step_times.add(took, steps);
+        }
         self.live -= usize::from(game.has_just_ended());
         if game.is_over(now) {
-            return self.forget(id);
+            self.forget(id);
+            return ended;
         }
         if !game.is_departing() {
             self.moves.stays(now, id);
         }
         self.reschedule(id);
+        ended
     }
 
     /// When [`advance`](Self::advance) has something to do: at once if something happened since the last one, or that one

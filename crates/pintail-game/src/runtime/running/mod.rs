@@ -40,7 +40,7 @@ use super::host::JournalPolicy;
 use super::journaling::{Journal, Reach, Reaction, Stance, Writer};
 use super::schedule::Schedule;
 use super::seat::Seat;
-use super::{Budget, Event, Now, Turn};
+use super::{Budget, Event, GameTimes, Now, Turn};
 use crate::api::{Pace, Player, Rules};
 use crate::limits::FIRST_ATTACH_GRACE_MIN;
 use crate::self_check::Shadow;
@@ -89,6 +89,8 @@ pub(crate) struct RunningGame {
     is_unreadable: bool,
     /// No seat has anything due before this.
     seats_due: Option<Now>,
+    /// How long its steps took here.
+    pub(crate) times: GameTimes,
     /// Whether the host counts it among the games that go on.
     pub(crate) counts_as_live: bool,
     /// The entry of this game in the host's list of times, which only the host changes.
@@ -150,6 +152,7 @@ impl RunningGame {
             ending: None,
             is_unreadable: false,
             seats_due: Some(attach_until),
+            times: GameTimes::default(),
             counts_as_live: true,
             timer: None,
             order: Arc::new(order),
@@ -317,7 +320,6 @@ impl RunningGame {
         self.journal.is_some()
     }
 
-    #[cfg(test)]
     pub(crate) fn step_taken(&self) -> Step {
         self.turn.progress.step
     }
