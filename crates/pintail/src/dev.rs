@@ -123,6 +123,7 @@ impl Cluster {
                 ports,
                 // Its admin ports are on loopback only.
                 admin_token: None,
+                otlp: None,
                 advertise: Some(Ipv4Addr::LOCALHOST),
                 capacity,
                 health: Health::default(),
