@@ -8,6 +8,7 @@
 //! | [`outcome`] | how a game ended |
 //! | [`name`] | names that people chose, checked once: players, rooms, game types |
 //! | [`secret`] | the cluster secret and resume tokens, and the proofs made with them |
+//! | [`trace`] | what a distributed trace hands from server to server |
 //! | [`catalog`] | which game types a server knows, and how it checks their settings |
 //! | [`fault`] | whose fault an error is and whether trying again makes sense |
 //! | [`limits`] | every limit that a peer could otherwise push against, with its reason |
@@ -23,6 +24,7 @@ pub mod outcome;
 pub mod sabotage;
 pub mod secret;
 pub mod server;
+pub mod trace;
 
 pub use catalog::{Durability, GameCatalog, GameTypeInfo};
 pub use fault::{Fault, Retry};
@@ -32,3 +34,4 @@ pub use name::{GameType, NameError, PlayerName, RoomName};
 pub use outcome::{EndOutcome, EndReason};
 pub use secret::{AdminToken, ClusterSecret, ResumeToken, TokenHash};
 pub use server::{Endpoint, Incarnation, Kind, Slot, Status};
+pub use trace::TraceParent;

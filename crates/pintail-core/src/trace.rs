@@ -88,7 +88,9 @@ mod tests {
         assert!(child.trace == root.trace && child.span != root.span);
         let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
         let known = TraceParent { trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span: 0xb7ad_6b71_6920_3331 };
-        for text in [format!("00-{trace}-{span}-01"), format!("00-{trace}-{span}-00"), format!("cc-{trace}-{span}-09-more")] {
+        for text in
+            [format!("00-{trace}-{span}-01"), format!("00-{trace}-{span}-00"), format!("cc-{trace}-{span}-09-more")]
+        {
             assert_eq!(text.parse(), Ok(known), "{text}");
         }
         for text in [

@@ -276,6 +276,7 @@ impl<G: Game> TestGame<G> {
             players: seats.map(player).collect(),
             seed: self.record.seed,
             lobby: Slot::new(Kind::Lobby, 0),
+            trace: None,
         };
         let entries = self.record.up_to(&self.turn.progress).iter().map(Entry::encode).collect();
         let outcome = self.turn.result.clone().map(finished);

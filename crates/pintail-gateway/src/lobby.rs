@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use pintail_core::limits::LOBBY_REQUEST_BYTES_MAX;
 use pintail_core::{RequestId, SessionId, Slot};
+use pintail_net::trace::Span;
 use pintail_wire::client::{Error, ErrorCode, LobbyReply, lobby_reply};
 use pintail_wire::deliver::Deliver;
 use pintail_wire::kind::{client as client_kind, link as kind};
@@ -43,16 +44,22 @@ impl Gateway {
             return Ok(());
         }
         let key = RequestKey { session: session.id, request };
+        let span = self.tracer.root("lobby request").map(|mut span| {
+            span.set("pintail.session", session.id);
+            span
+        });
+        let context = span.as_ref().and_then(Span::context);
         let forward = LobbyForward {
             session: session.id.0,
             name: session.name.to_string(),
             request_id: request.0,
             request: body,
             generation: session.generation.0,
+            traceparent: context.map(|context| context.to_string()).unwrap_or_default(),
         };
         let forward = Bytes::from(forward.encode_to_vec());
         // The table first: the answer must find the request in it.
-        let added = self.requests().add(self.now(), key, forward);
+        let added = self.requests().add(self.now(), key, forward, span);
         match added {
             Ok(()) => {
                 self.requests().dispatch_of(session.id, |session, forward| self.forward(session, forward));

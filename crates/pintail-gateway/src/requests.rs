@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pintail_core::limits::{LOBBY_REQUEST_TIMEOUT, LOBBY_REQUESTS_IN_FLIGHT_MAX};
 use pintail_core::{RequestId, SessionId, Slot};
+use pintail_net::trace::Span;
 
 /// How many bytes the unanswered requests of all sessions may have. A full house asks for a tenth of it at once; past it,
 /// clients are told to try again.
@@ -29,6 +30,8 @@ struct Pending {
     /// Where it was sent; `None` while it waits for a lobby server.
     lobby: Option<Slot>,
     deadline: Duration,
+    /// Ends when nobody waits for the answer any more.
+    _span: Option<Span>,
 }
 
 /// The unanswered requests of all sessions. Bounded by [`LOBBY_REQUESTS_IN_FLIGHT_MAX`] for each, and by [`BYTES_MAX`].
@@ -53,7 +56,13 @@ impl Requests {
     }
 
     /// Adds a request, which waits to be dispatched. The same request again takes the place of the first.
-    pub(crate) fn add(&mut self, now: Duration, key: RequestKey, forward: Bytes) -> Result<(), TooMany> {
+    pub(crate) fn add(
+        &mut self,
+        now: Duration,
+        key: RequestKey,
+        forward: Bytes,
+        span: Option<Span>,
+    ) -> Result<(), TooMany> {
         let before = self.pending.get(&key).map(|pending| pending.forward.len());
         let bytes = self.bytes - before.unwrap_or_default() + forward.len();
         let count = self.counts.get(&key.session).copied().unwrap_or_default();
@@ -64,7 +73,7 @@ impl Requests {
             self.counts.insert(key.session, count + 1);
         }
         self.bytes = bytes;
-        self.pending.insert(key, Pending { forward, lobby: None, deadline: now + LOBBY_REQUEST_TIMEOUT });
+        self.pending.insert(key, Pending { forward, lobby: None, deadline: now + LOBBY_REQUEST_TIMEOUT, _span: span });
         self.waiting.insert(key);
         Ok(())
     }
@@ -168,8 +177,8 @@ mod tests {
     #[test]
     fn requests_of_a_lost_lobby_go_to_another_once() {
         let mut requests = Requests::default();
-        requests.add(Duration::ZERO, key(1, 1), "one".into()).unwrap();
-        requests.add(Duration::ZERO, key(2, 1), "two".into()).unwrap();
+        requests.add(Duration::ZERO, key(1, 1), "one".into(), None).unwrap();
+        requests.add(Duration::ZERO, key(2, 1), "two".into(), None).unwrap();
         assert_eq!(requests.dispatch(|session, _| Some(if session == SessionId(1) { A } else { B })), 2);
         requests.lost(A);
         let mut sent = Vec::new();
@@ -187,8 +196,8 @@ mod tests {
     #[test]
     fn requests_wait_for_a_lobby_and_what_nobody_answers_expires() {
         let mut requests = Requests::default();
-        requests.add(Duration::ZERO, key(1, 1), "one".into()).unwrap();
-        requests.add(Duration::from_secs(1), key(2, 1), "two".into()).unwrap();
+        requests.add(Duration::ZERO, key(1, 1), "one".into(), None).unwrap();
+        requests.add(Duration::from_secs(1), key(2, 1), "two".into(), None).unwrap();
         assert_eq!(requests.dispatch(|_, _| None), 0);
         assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT / 2), []);
         assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT), [key(1, 1)]);
@@ -201,7 +210,7 @@ mod tests {
     fn a_lobby_that_takes_no_more_holds_up_its_own_sessions_only_and_these_in_order() {
         let mut requests = Requests::default();
         for (session, request) in [(1, 1), (1, 2), (2, 1), (3, 7)] {
-            requests.add(Duration::ZERO, key(session, request), format!("{session}.{request}").into()).unwrap();
+            requests.add(Duration::ZERO, key(session, request), format!("{session}.{request}").into(), None).unwrap();
         }
         let mut asked = Vec::new();
         let send = |session: SessionId, forward: &Bytes| {
@@ -210,7 +219,7 @@ mod tests {
         };
         assert_eq!(requests.dispatch(send), 2);
         assert_eq!(asked, ["1.1", "2.1", "3.7"], "1.2 waits for 1.1");
-        requests.add(Duration::ZERO, key(4, 1), "4.1".into()).unwrap();
+        requests.add(Duration::ZERO, key(4, 1), "4.1".into(), None).unwrap();
         assert_eq!(requests.dispatch_of(SessionId(4), |_, _| Some(B)), 1, "and nobody else's are looked at");
         let mut sent = Vec::new();
         let send = |_, forward: &Bytes| {
@@ -226,11 +235,11 @@ mod tests {
     fn a_session_has_a_bounded_number_and_forgets_them_all() {
         let mut requests = Requests::default();
         for request in 0..LOBBY_REQUESTS_IN_FLIGHT_MAX as u64 {
-            requests.add(Duration::ZERO, key(1, request), Bytes::new()).unwrap();
+            requests.add(Duration::ZERO, key(1, request), Bytes::new(), None).unwrap();
         }
-        assert_eq!(requests.add(Duration::ZERO, key(1, 99), Bytes::new()), Err(TooMany));
-        assert_eq!(requests.add(Duration::ZERO, key(1, 0), Bytes::new()), Ok(()), "the same one again");
-        requests.add(Duration::ZERO, key(2, 0), Bytes::new()).unwrap();
+        assert_eq!(requests.add(Duration::ZERO, key(1, 99), Bytes::new(), None), Err(TooMany));
+        assert_eq!(requests.add(Duration::ZERO, key(1, 0), Bytes::new(), None), Ok(()), "the same one again");
+        requests.add(Duration::ZERO, key(2, 0), Bytes::new(), None).unwrap();
         requests.forget(SessionId(1));
         assert_eq!(requests.counts.len(), 1);
         assert_eq!(requests.pending.len(), 1);
@@ -242,12 +251,12 @@ mod tests {
         let mut requests = Requests::default();
         let quarter = Bytes::from(vec![0; BYTES_MAX / 4]);
         for session in 0..4 {
-            requests.add(Duration::ZERO, key(session, 1), quarter.clone()).unwrap();
+            requests.add(Duration::ZERO, key(session, 1), quarter.clone(), None).unwrap();
         }
-        assert_eq!(requests.add(Duration::ZERO, key(9, 1), "x".into()), Err(TooMany));
-        assert_eq!(requests.add(Duration::ZERO, key(3, 1), quarter.clone()), Ok(()), "the same one again");
+        assert_eq!(requests.add(Duration::ZERO, key(9, 1), "x".into(), None), Err(TooMany));
+        assert_eq!(requests.add(Duration::ZERO, key(3, 1), quarter.clone(), None), Ok(()), "the same one again");
         assert!(requests.answered(key(0, 1)));
-        requests.add(Duration::ZERO, key(9, 1), "x".into()).unwrap();
+        requests.add(Duration::ZERO, key(9, 1), "x".into(), None).unwrap();
         (0..10).for_each(|session| requests.forget(SessionId(session)));
         assert_eq!((requests.bytes, requests.counts.len()), (0, 0));
     }

@@ -11,6 +11,7 @@ use pintail_core::{Endpoint, Generation, Health, Incarnation, Kind, SessionId, S
 use pintail_engine::health::Event;
 use pintail_net::admin::{Admin, AdminState};
 use pintail_net::metrics::{CommonMetrics, ServerMetrics};
+use pintail_net::trace::Tracer;
 use pintail_net::{Events, Identity, Membership, MembershipConfig, RoleError, ServerConfig, SharedVitals, address};
 use pintail_store::{Announcement, SharedStore};
 use pintail_wire::link::session_presence::Presence;
@@ -141,7 +142,10 @@ impl GatewayServer {
                 .map(|(loops, guard)| (loops, Some(guard)))
                 .map_err(|error| RoleError::Internal(format!("no thread for the clients: {error}")))?,
         };
-        let gateway = Gateway::new(self.config.clone(), store.clone(), metrics, identity, heard_tx, loops);
+        let (otlp, version) = (self.config.server.otlp.as_ref(), &self.config.server.version);
+        let (tracer, _exporter) = Tracer::start(otlp, Kind::Gateway, version, identity.clone());
+        tracer.register_metrics(&mut registry);
+        let gateway = Gateway::new(self.config.clone(), store.clone(), metrics, tracer, identity, heard_tx, loops);
         let config = MembershipConfig::new(&self.config.server, self.announcement(), gateway.events.clone());
         tasks::register_queues(&gateway, &mut registry);
         let (cut_off, reported) = (config.cut_off.clone(), gateway.clone());
@@ -215,6 +219,7 @@ pub(crate) struct Gateway {
     waiting: Mutex<Waiting<Wish>>,
     departures: Mutex<Departures>,
     pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
     /// What happens to the servers.
     pub(crate) events: Events,
     /// Hears what happens to the links, and what the registry shows.
@@ -240,6 +245,7 @@ impl Gateway {
         config: GatewayConfig,
         store: SharedStore,
         metrics: Metrics,
+        tracer: Tracer,
         identity: watch::Receiver<Option<Identity>>,
         heard: mpsc::Sender<Event>,
         loops: Loops,
@@ -256,6 +262,7 @@ impl Gateway {
             waiting: Mutex::default(),
             departures: Mutex::default(),
             metrics,
+            tracer,
             events: Events::default(),
             heard,
             vitals: SharedVitals::new(),

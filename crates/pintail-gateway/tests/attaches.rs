@@ -38,6 +38,7 @@ fn order(id: GameId, player: u64) -> GameOrder {
         players: vec![OrderedPlayer { session: SessionId(player), name: "p".parse().unwrap() }],
         seed: 1,
         lobby: pintail_core::Slot::new(Kind::Lobby, 0),
+        trace: None,
     }
 }
 

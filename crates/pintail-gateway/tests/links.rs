@@ -33,6 +33,7 @@ fn order(players: &[u64], lobby: pintail_core::Slot) -> GameOrder {
             .collect(),
         seed: 1,
         lobby,
+        trace: None,
     }
 }
 

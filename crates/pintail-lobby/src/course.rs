@@ -1,7 +1,8 @@
 //! Starting a game, and settling its end.
 
-use pintail_core::{EndOutcome, EndReason, GameId};
+use pintail_core::{EndOutcome, EndReason, GameId, TraceParent};
 use pintail_engine::room::{Phase, RoomError, Start};
+use pintail_net::trace::Span;
 use pintail_store::{GameOrder, OrderedPlayer, PlaceOutcome};
 use tracing::debug;
 
@@ -13,18 +14,25 @@ use crate::refusal::Refusal;
 impl Lobby {
     /// Brings a start to its end, whoever began it: places the game, or gives the start up. Returns the room as it is
     /// then. Every step can be repeated, by this server or another.
-    pub(crate) async fn start(&self, game: GameId) -> Result<Option<Snapshot>, Refusal> {
+    pub(crate) async fn start(&self, game: GameId, trace: Option<TraceParent>) -> Result<Option<Snapshot>, Refusal> {
+        let span = self.tracer.child("place game", trace).map(|mut span| {
+            span.set("pintail.game", game);
+            span
+        });
+        let trace = span.as_ref().and_then(Span::context);
         let find = Find::Id(game.room);
         let Some(snapshot) = self.find(&find).await? else { return Ok(None) };
         let Some((pending, start)) = snapshot.room.pending_start() else { return finished(snapshot, game) };
         if pending != game {
             return Ok(Some(snapshot));
         }
-        let Some(order) = self.order(&snapshot, game, start) else {
+        let Some(order) = self.order(&snapshot, game, start, trace) else {
             self.give_up(game).await?;
             return Err(RoomError::unknown_game(&self.catalog).into());
         };
         let outcome = self.store.place(&order).await;
+        // What comes after it is the room's business.
+        drop(span);
         self.metrics.placed(match &outcome {
             Ok(PlaceOutcome::Placed(_)) => Placement::Placed,
             Ok(PlaceOutcome::NoServer) => Placement::NoServer,
@@ -48,7 +56,7 @@ impl Lobby {
     }
 
     /// What the game's server has to know; `None` if this lobby server does not know the game.
-    fn order(&self, snapshot: &Snapshot, game: GameId, start: &Start) -> Option<GameOrder> {
+    fn order(&self, snapshot: &Snapshot, game: GameId, start: &Start, trace: Option<TraceParent>) -> Option<GameOrder> {
         let choice = snapshot.room.choice();
         let info = self.catalog.get(&choice.game)?;
         let lobby = self.identity.borrow().as_ref().map(|identity| identity.slot)?;
@@ -62,6 +70,7 @@ impl Lobby {
             players,
             seed: start.seed,
             lobby,
+            trace,
         })
     }
 

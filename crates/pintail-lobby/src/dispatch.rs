@@ -241,6 +241,8 @@ impl Dispatch {
             request_id: RequestId(forward.request_id),
             request: forward.request,
             arrived: Instant::now(),
+            // What is none is nobody's trace.
+            trace: forward.traceparent.parse().ok(),
         };
         if let Some(Job::Request(refused)) = self.push(Line::Session(forwarded.session), Job::Request(forwarded)) {
             refused.answer(lobby_reply::Reply::Error(Refusal::Overload.to_error()));

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pintail_core::limits::LOBBY_REQUEST_TIMEOUT;
-use pintail_core::{GameCatalog, Generation, PlayerName, RequestId, RoomId, SessionId};
+use pintail_core::{GameCatalog, Generation, PlayerName, RequestId, RoomId, SessionId, TraceParent};
 use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_engine::room::{Actor, ChatText, Effect, InviteCode, JoinBy, Presence, Request, Room, RoomError};
 use pintail_net::Identity;
+use pintail_net::trace::{Span, Tracer};
 use pintail_store::SharedStore;
 use pintail_wire::Message;
 use pintail_wire::client::lobby_request::Request as Asked;
@@ -39,6 +40,7 @@ pub(crate) struct Lobby {
     pub(crate) catalog: Arc<GameCatalog>,
     pub(crate) router: Router,
     pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
     /// Who this server is; `None` until it is registered.
     pub(crate) identity: watch::Receiver<Option<Identity>>,
     /// How long a member who lost the connection keeps the place.
@@ -55,6 +57,8 @@ pub(crate) struct Forwarded {
     pub(crate) request_id: RequestId,
     pub(crate) request: Bytes,
     pub(crate) arrived: Instant,
+    /// The gateway's span, if the request is traced.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 /// Who asks, and by which request.
@@ -62,6 +66,8 @@ pub(crate) struct Forwarded {
 pub(crate) struct Asker {
     pub(crate) actor: Actor,
     pub(crate) request_id: RequestId,
+    /// This server's span of it, if it is traced.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 /// What a request is answered with.
@@ -84,7 +90,7 @@ impl Forwarded {
     fn asker(&self) -> Result<Asker, Refusal> {
         let name = PlayerName::new(&self.name).map_err(|error| Refusal::BadPlayerName(error.to_string()))?;
         let actor = Actor { session: self.session, name, gateway: self.route.gateway, generation: self.generation };
-        Ok(Asker { actor, request_id: self.request_id })
+        Ok(Asker { actor, request_id: self.request_id, trace: None })
     }
 }
 
@@ -92,8 +98,10 @@ impl Lobby {
     /// Does what is asked and answers.
     pub(crate) async fn serve(&self, forwarded: &Forwarded) {
         let began = Instant::now();
+        let mut span = self.tracer.child("lobby", forwarded.trace);
+        let trace = span.as_ref().and_then(Span::context);
         let (kind, answered) = match LobbyRequest::decode(forwarded.request.clone()) {
-            Ok(LobbyRequest { request: Some(asked) }) => (kind_of(&asked), self.answer(forwarded, asked).await),
+            Ok(LobbyRequest { request: Some(asked) }) => (kind_of(&asked), self.answer(forwarded, asked, trace).await),
             Ok(LobbyRequest { request: None }) => {
                 ("unknown", Err(Refusal::Malformed("this lobby server does not know such a request".to_owned())))
             }
@@ -103,6 +111,10 @@ impl Lobby {
             Ok(_) => "ok",
             Err(refusal) => refusal.code().as_str_name(),
         };
+        if let Some(span) = &mut span {
+            span.set("pintail.request", kind);
+            answered.as_ref().err().inspect(|refusal| span.fail(refusal));
+        }
         match &answered {
             Err(Refusal::Store(error)) => debug!(session = %forwarded.session, kind, %error, "store trouble"),
             Err(Refusal::Corrupt(error)) => warn!(session = %forwarded.session, kind, %error, "a damaged room"),
@@ -118,8 +130,8 @@ impl Lobby {
         self.metrics.answered(kind, outcome, began.elapsed());
     }
 
-    async fn answer(&self, forwarded: &Forwarded, asked: Asked) -> Result<Answer, Refusal> {
-        let asker = forwarded.asker()?;
+    async fn answer(&self, forwarded: &Forwarded, asked: Asked, trace: Option<TraceParent>) -> Result<Answer, Refusal> {
+        let asker = Asker { trace, ..forwarded.asker()? };
         let deadline = forwarded.arrived + REQUEST_DEADLINE;
         if Instant::now() >= deadline {
             return Err(Refusal::TooSlow);
@@ -172,7 +184,7 @@ impl Lobby {
             Effect::PlayerLeft(..) => None,
         });
         let now = match start {
-            Some(game) => self.start(game).await?,
+            Some(game) => self.start(game, asker.trace).await?,
             None => done.now,
         };
         let mine = now.filter(|now| now.room.member(asker.actor.session).is_some());

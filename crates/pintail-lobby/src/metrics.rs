@@ -82,7 +82,11 @@ impl Metrics {
         registry.register("conflicts", "Room changes decided again after a conflict", metrics.conflicts.clone());
         registry.register("overloads", "Jobs refused because too many waited", metrics.overloads.clone());
         registry.register("links", "Open links from gateways", metrics.links.clone());
-        registry.register("jobs_waiting", "Requests and the like that wait for their turn", metrics.jobs_waiting.clone());
+        registry.register(
+            "jobs_waiting",
+            "Requests and the like that wait for their turn",
+            metrics.jobs_waiting.clone(),
+        );
         registry.register("jobs_running", "Requests and the like that are worked on", metrics.jobs_running.clone());
         registry.register("placements", "Attempts to place a game, by result", metrics.placements.clone());
         (metrics, registry)

@@ -9,6 +9,7 @@ use pintail_core::{Endpoint, GameCatalog, Kind};
 use pintail_net::admin::AdminState;
 use pintail_net::connection::CLOSE_TIMEOUT;
 use pintail_net::metrics::{CommonMetrics, ServerMetrics};
+use pintail_net::trace::Tracer;
 use pintail_net::{
     Events, LinkEvent, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals,
 };
@@ -111,11 +112,15 @@ impl LobbyServer {
         let reported = vitals.clone();
         let (membership, mut members) = Membership::start(store.clone(), membership, move || reported.vitals());
         membership.register_metrics(&mut registry);
+        let (tracer, _exporter) =
+            Tracer::start(server.otlp.as_ref(), Kind::Lobby, &server.version, membership.identity());
+        tracer.register_metrics(&mut registry);
         let lobby = Arc::new(Lobby {
             store,
             catalog: self.config.catalog,
             router: Router::default(),
             metrics,
+            tracer,
             identity: membership.identity(),
             away_grace: self.config.away_grace,
         });

@@ -151,7 +151,7 @@ impl Sweep {
             }
             self.starting.forget(game);
             info!(%game, "a start was left half done: continuing it");
-            match self.lobby.start(game).await {
+            match self.lobby.start(game, None).await {
                 Ok(_) => {}
                 Err(refusal) => unless_stuck(game, Err(refusal))?,
             }

@@ -29,7 +29,8 @@ impl Tasks for LobbyTasks {
         // What waits longest is what is looked for.
         queues.sort_by_key(|(gateway, bytes)| (std::cmp::Reverse(*bytes), *gateway));
         queues.truncate(limit);
-        let links = queues.iter().map(|(gateway, bytes)| json!({ "gateway": gateway.to_string(), "queue_bytes": bytes }));
+        let links =
+            queues.iter().map(|(gateway, bytes)| json!({ "gateway": gateway.to_string(), "queue_bytes": bytes }));
         Some(json!({
             "server": lobby.identity.borrow().as_ref().map(|identity| identity.slot.to_string()),
             "jobs": { "running": lobby.metrics.jobs_running.get(), "waiting": lobby.metrics.jobs_waiting.get() },

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 use crate::address::AddressError;
+use crate::trace::OtlpEndpoint;
 
 /// What every server is told.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct ServerConfig {
     pub admin: Option<SocketAddr>,
     /// What whoever asks the admin port from another machine has to show; without it, they see no more than metrics.
     pub admin_token: Option<AdminToken>,
+    /// The collector that is told of traces, if one is.
+    pub otlp: Option<OtlpEndpoint>,
     /// Pintail's version, for the registry.
     pub version: String,
     /// How quickly it notices what happens to others.

@@ -16,6 +16,7 @@
 //! | [`events`] | what happens to the servers: a log, and a stream on the admin port |
 //! | [`address`] | where a server tells others to reach it |
 //! | [`metrics`] | what every server counts |
+//! | [`trace`] | what a server did for a request, told to a collector |
 //! | [`admin`] | `/healthz`, `/readyz`, `/metrics`, `/events`, `/debug/…` |
 //! | [`ports`] | the ports of a server that gateways link to |
 //! | [`config`] | the settings that all kinds of servers have |
@@ -35,6 +36,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod ports;
 pub mod pulse;
+pub mod trace;
 pub mod vitals;
 pub mod websocket;
 

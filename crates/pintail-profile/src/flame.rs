@@ -103,7 +103,12 @@ impl Painter {
         );
         let letters = ((width - 4.0) / LETTER_WIDTH).max(0.0) as usize;
         let shown = if letters < 3 { String::new() } else { escaped(&shortened(name, letters)) };
-        let _ = writeln!(self.picture, "<text x=\"{:.2}\" y=\"{:.0}\" fill=\"#111111\">{shown}</text></g>", x + 2.0, y + 12.0);
+        let _ = writeln!(
+            self.picture,
+            "<text x=\"{:.2}\" y=\"{:.0}\" fill=\"#111111\">{shown}</text></g>",
+            x + 2.0,
+            y + 12.0
+        );
         let mut left = left;
         for (name, callee) in &node.callees {
             self.paint(name, callee, left, row + 1);

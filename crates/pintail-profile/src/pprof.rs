@@ -220,8 +220,11 @@ mod tests {
 
     fn profile() -> Profile {
         let (main, inlined) = (location(1, &["main"]), location(2, &["inner", "outer"]));
-        let sample =
-            |stack: &[&Location], count| Sample { thread: "t".to_owned(), stack: stack.iter().copied().cloned().collect(), count };
+        let sample = |stack: &[&Location], count| Sample {
+            thread: "t".to_owned(),
+            stack: stack.iter().copied().cloned().collect(),
+            count,
+        };
         Profile {
             began: UNIX_EPOCH + Duration::from_secs(9),
             duration: Duration::from_secs(2),
@@ -254,7 +257,10 @@ mod tests {
         let stack: Vec<_> = message.sample[0].location_id.iter().flat_map(names).collect();
         assert_eq!(stack, ["inner", "outer", "main"]);
         assert_eq!((message.location.len(), message.function.len()), (2, 3));
-        assert_eq!((message.time_nanos, message.duration_nanos, message.period), (9_000_000_000, 2_000_000_000, 10_000_000));
+        assert_eq!(
+            (message.time_nanos, message.duration_nanos, message.period),
+            (9_000_000_000, 2_000_000_000, 10_000_000)
+        );
         assert_eq!(text(message.comment[0]), "4 samples found no room");
         assert_eq!(text(message.sample[0].label[0].str), "t");
     }

@@ -639,6 +639,7 @@ impl World {
             players,
             seed: self.env.rng.random(),
             lobby: Slot::new(pintail_core::Kind::Lobby, 0),
+            trace: None,
         };
         room.order = Some(order.clone());
         (room.is_placed, room.unknown_since) = (false, None);

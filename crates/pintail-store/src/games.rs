@@ -1,7 +1,7 @@
 //! Placement, who owns which game, and how it ended.
 
 use async_trait::async_trait;
-use pintail_core::{Durability, Epoch, GameId, GameType, Incarnation, PlayerName, SessionId, Slot};
+use pintail_core::{Durability, Epoch, GameId, GameType, Incarnation, PlayerName, SessionId, Slot, TraceParent};
 pub use pintail_core::{EndOutcome, EndReason};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,10 @@ pub struct GameOrder {
     pub seed: u64,
     /// The lobby server that is told first how the game ended.
     pub lobby: Slot,
+    /// The span of the start, if it is traced. It says nothing of the game, and two orders that differ by it alone are for
+    /// the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// A player of an order.

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pintail_core::{
-    Charge, EndOutcome, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot, Verdict,
-};
+use pintail_core::{Charge, EndOutcome, GameId, Generation, Incarnation, Kind, RoomId, SessionId, Slot, Verdict};
 use tokio::sync::watch;
 
 use crate::{

@@ -124,6 +124,7 @@ impl Cluster {
                 ports,
                 // Its admin ports are on loopback only.
                 admin_token: None,
+                otlp: None,
                 advertise: Some(Ipv4Addr::LOCALHOST),
                 capacity,
                 health: Health::default(),

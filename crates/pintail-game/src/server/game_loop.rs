@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pintail_core::secret::random_bytes;
 use pintail_core::{ClusterSecret, Incarnation, Kind, Slot};
+use pintail_net::trace::Tracer;
 use pintail_net::{
     Identity, Lease, LinkEvent, LinkListener, MemberEvent, Renewer, RoleError, SharedVitals, StatusNews,
 };
@@ -23,6 +24,7 @@ use super::metrics::Metrics;
 use super::open_links::OpenLinks;
 use super::phase::{Left, Phase, Task};
 use super::report::Reporter;
+use super::starts::Starts;
 use super::store_watch::StoreWatch;
 use super::store_worker::{StoreAnswer, StoreCall};
 use super::tasks::Question;
@@ -66,6 +68,7 @@ pub(super) struct Neighbours {
     pub(super) renewer: Renewer,
     pub(super) vitals: Arc<SharedVitals>,
     pub(super) metrics: Metrics,
+    pub(super) tracer: Tracer,
     /// Where whoever watches the loop runs.
     pub(super) tasks: Handle,
 }
@@ -78,6 +81,7 @@ pub(super) struct GameLoop {
     pub(super) neighbours: Neighbours,
     pub(super) inbox: Inbox,
     pub(super) store: StoreWatch,
+    starts: Starts,
     scan_at: Now,
     is_scanning: bool,
     reporter: Reporter,
@@ -119,6 +123,7 @@ impl GameLoop {
             slot: None,
             links: OpenLinks::default(),
             inbox: Inbox::default(),
+            starts: Starts::new(neighbours.tracer.clone()),
             store: StoreWatch::new(neighbours.lease.clone(), neighbours.lineage.clone(), lease_ttl, began),
             neighbours,
             scan_at: Now::default(),
@@ -261,6 +266,7 @@ impl GameLoop {
             }
             MemberEvent::Notice(Notice::Rescan) => self.scan_at = now,
             MemberEvent::Notice(Notice::Letter(Letter::GamePlaced(id))) => {
+                self.starts.placed(id);
                 self.host.handle(now, HostEvent::Placed(id), &mut self.fx);
             }
             MemberEvent::Notice(Notice::Letter(Letter::PlayerLeft(id, session))) => {
@@ -286,6 +292,7 @@ impl GameLoop {
             self.phase.scanned(*asked);
         }
         if let Some(event) = answer {
+            let _traced = self.starts.begin(&event);
             self.host.handle(now, event, &mut self.fx);
         }
     }

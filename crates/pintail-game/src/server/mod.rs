@@ -21,6 +21,7 @@ mod metrics;
 mod open_links;
 mod phase;
 mod report;
+mod starts;
 mod step_durations;
 mod store_watch;
 mod store_worker;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use pintail_core::{Endpoint, Kind};
 use pintail_net::admin::AdminState;
 use pintail_net::metrics::{CommonMetrics, ServerMetrics};
+use pintail_net::trace::Tracer;
 use pintail_net::{Events, Membership, MembershipConfig, RoleError, ServerConfig, ServerPorts, SharedVitals};
 use pintail_store::{Announcement, SharedStore};
 use tokio::runtime::Handle;
@@ -47,8 +49,8 @@ use crate::types::GameTypes;
 use game_loop::{GameLoop, Links, Mailboxes, Neighbours};
 use journal_metrics::JournalMetrics;
 use metrics::Metrics;
-use tasks::GameTasks;
 pub use stuck::{Stuck, WhenStuck};
+use tasks::GameTasks;
 
 /// How many answers of the store may wait for the loop; the worker waits with the next.
 const ANSWERS_MAX: usize = 1024;
@@ -140,6 +142,9 @@ impl GameServer {
         let reported = vitals.clone();
         let (membership, member_events) = Membership::start(store.clone(), membership, move || reported.vitals());
         membership.register_metrics(&mut registry);
+        let (otlp, version) = (config.server.otlp.as_ref(), &config.server.version);
+        let (tracer, _exporter) = Tracer::start(otlp, Kind::Game, version, membership.identity());
+        tracer.register_metrics(&mut registry);
         let renewer = membership.renewer();
         let (calls, calls_rx) = mpsc::channel(store_worker::CALLS_MAX);
         let (answers_tx, answers) = mpsc::channel(ANSWERS_MAX);
@@ -172,7 +177,7 @@ impl GameServer {
         let secret = config.server.secret.clone();
         let links = Links { listener: self.ports.links, secret, silence_max: timing.link_silence_max, identity };
         let neighbours =
-            Neighbours { calls, writes, lease, lineage, renewer, vitals, metrics, tasks: Handle::current() };
+            Neighbours { calls, writes, lease, lineage, renewer, vitals, metrics, tracer, tasks: Handle::current() };
         let run = move || GameLoop::new(&config, incarnation, neighbours).run_with_links(links, mailboxes);
         let outcome = on_own_thread(run).await;
 

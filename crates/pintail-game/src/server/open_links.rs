@@ -35,7 +35,9 @@ impl OpenLinks {
 
     /// How many bytes wait on each link.
     pub(super) fn queues(&self) -> impl Iterator<Item = (Slot, usize)> {
-        self.gateways.iter().map(|(link, gateway)| (*gateway, self.outboxes.get(link).map_or(0, |outbox| outbox.queued_bytes())))
+        self.gateways
+            .iter()
+            .map(|(link, gateway)| (*gateway, self.outboxes.get(link).map_or(0, |outbox| outbox.queued_bytes())))
     }
 
     pub(super) fn len(&self) -> usize {

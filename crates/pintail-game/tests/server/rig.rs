@@ -71,6 +71,7 @@ impl Server {
             advertise: None,
             admin: Some("127.0.0.1:0".parse().unwrap()),
             admin_token: None,
+            otlp: None,
             version: "test".to_owned(),
         };
         let mut config = GameConfig::new(server, Arc::new(types));
@@ -104,6 +105,7 @@ impl Server {
             players: vec![player(ANN, "Ann"), player(BOB, "Bob")],
             seed: 3,
             lobby: LOBBY,
+            trace: None,
         }
     }
 

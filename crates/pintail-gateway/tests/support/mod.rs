@@ -50,6 +50,7 @@ pub fn server_config() -> ServerConfig {
         advertise: None,
         admin: Some("127.0.0.1:0".parse().unwrap()),
         admin_token: None,
+        otlp: None,
         version: "test".to_owned(),
     }
 }

@@ -120,6 +120,7 @@ impl Cluster {
             advertise: None,
             admin: Some("127.0.0.1:0".parse().unwrap()),
             admin_token: None,
+            otlp: None,
             version: "0".to_owned(),
         };
         let config = LobbyConfig { away_grace: self.away_grace, ..LobbyConfig::new(server, catalog()) };

@@ -150,6 +150,7 @@ impl Player {
             request_id: id,
             request,
             generation: self.generation,
+            traceparent: String::new(),
         };
         self.gateway.outbox.push(link::LOBBY_FORWARD, &[&forward.encode_to_vec()]).unwrap();
     }

@@ -22,7 +22,12 @@ impl Collector for ProcessCollector {
         let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
         let counter = ConstCounter::new(seconds);
         let help = "User and system CPU time of the process";
-        counter.encode(encoder.encode_descriptor("process_cpu", help, Some(&Unit::Seconds), counter.metric_type())?)?;
+        counter.encode(encoder.encode_descriptor(
+            "process_cpu",
+            help,
+            Some(&Unit::Seconds),
+            counter.metric_type(),
+        )?)?;
 
         let stat = fs::read_to_string("/proc/self/stat").ok().and_then(|text| Stat::parse(&text));
         if let Some(stat) = stat {

@@ -46,7 +46,12 @@ impl FromStr for OtlpEndpoint {
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_plain = |text: &str| text.chars().all(|character| character.is_ascii_graphic());
-        if host.is_empty() || port == 0 || !is_plain(text) || host.contains('@') || (bare.is_none() && host.contains(':')) {
+        if host.is_empty()
+            || port == 0
+            || !is_plain(text)
+            || host.contains('@')
+            || (bare.is_none() && host.contains(':'))
+        {
             return Err(bad());
         }
         Ok(Self { host: bare.unwrap_or(host).to_owned(), port, path: path.to_owned() })
@@ -56,7 +61,11 @@ impl FromStr for OtlpEndpoint {
 impl fmt::Display for OtlpEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, path } = self;
-        if host.contains(':') { write!(f, "http://[{host}]:{port}{path}") } else { write!(f, "http://{host}:{port}{path}") }
+        if host.contains(':') {
+            write!(f, "http://[{host}]:{port}{path}")
+        } else {
+            write!(f, "http://{host}:{port}{path}")
+        }
     }
 }
 
@@ -76,7 +85,17 @@ mod tests {
             assert_eq!(endpoint.to_string(), meant);
             assert_eq!(meant.parse(), Ok(endpoint));
         }
-        for text in ["", "127.0.0.1:4318", "https://x", "http://", "http://x:y", "http://::1", "http://u@x", "http://x y", "http://x:0"] {
+        for text in [
+            "",
+            "127.0.0.1:4318",
+            "https://x",
+            "http://",
+            "http://x:y",
+            "http://::1",
+            "http://u@x",
+            "http://x y",
+            "http://x:0",
+        ] {
             assert!(text.parse::<OtlpEndpoint>().is_err(), "{text}");
         }
     }

@@ -70,6 +70,12 @@ impl Tracer {
         registry.register("trace_spans_dropped", help, self.counts.dropped.clone());
     }
 
+    /// Whether traces are wanted.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// The first span of a new trace, if traces are wanted.
     #[must_use]
     pub fn root(&self, name: &'static str) -> Option<Span> {

@@ -199,11 +199,7 @@ struct Registers {
 #[cfg(target_arch = "x86_64")]
 fn registers(context: &libc::ucontext_t) -> Registers {
     let register = |index: libc::c_int| context.uc_mcontext.gregs[index as usize].cast_unsigned();
-    Registers {
-        instruction: register(libc::REG_RIP),
-        stack: register(libc::REG_RSP),
-        frame: register(libc::REG_RBP),
-    }
+    Registers { instruction: register(libc::REG_RIP), stack: register(libc::REG_RSP), frame: register(libc::REG_RBP) }
 }
 
 #[cfg(target_arch = "aarch64")]

@@ -293,6 +293,7 @@ pub(crate) fn order(number: u64) -> GameOrder {
         players: vec![OrderedPlayer { session: SessionId(number), name: name("Ada, “the first”") }],
         seed: u64::MAX - number,
         lobby: Slot::new(Kind::Lobby, 0),
+        trace: None,
     }
 }
 

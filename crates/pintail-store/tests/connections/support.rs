@@ -82,6 +82,7 @@ impl Journal {
             players: Vec::new(),
             seed: 1,
             lobby: Slot::new(Kind::Lobby, 0),
+            trace: None,
         };
         match store.place(&order).await.unwrap() {
             PlaceOutcome::Placed(owner) => Self { game: order.id, owner },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use pintail_core::{GameId, Slot, Step, limits};
+use pintail_net::trace::OtlpEndpoint;
 
 use super::games::JournalArgs;
 use super::health::HealthArgs;
@@ -124,6 +125,13 @@ pub(crate) struct ServerArgs {
     /// Whoever can list the machine's processes can read it on a command line: prefer PINTAIL_ADMIN_TOKEN or the file.
     #[arg(long, value_name = "TOKEN", env = "PINTAIL_ADMIN_TOKEN")]
     pub(crate) admin_token: Option<SecretText>,
+
+    /// Tell this collector of traces, by OpenTelemetry's OTLP over HTTP: http://host[:port][/path]
+    ///
+    /// A trace shows what each server did for a lobby request, up to the first step of the game that it started. Give every
+    /// server the same. Nothing is traced without it.
+    #[arg(long, value_name = "URL", env = "PINTAIL_OTLP")]
+    pub(crate) otlp: Option<OtlpEndpoint>,
 
     /// The IPv4 address at which the other servers reach this one
     ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pintail_core::{AdminToken, ClusterSecret, Kind};
 use pintail_net::ServerConfig;
 use pintail_net::address::is_beyond_loopback;
+use pintail_net::trace::OtlpEndpoint;
 use thiserror::Error;
 
 use super::args::{DevArgs, GameArgs, GatewayArgs, LobbyArgs, ServerArgs};
@@ -154,6 +155,8 @@ pub(crate) struct ServerSettings {
     pub(crate) ports: Ports,
     /// What the admin port asks for.
     pub(crate) admin_token: Option<AdminToken>,
+    /// Who is told of traces.
+    pub(crate) otlp: Option<OtlpEndpoint>,
     /// What the registry is told.
     pub(crate) advertise: Option<Ipv4Addr>,
     /// How much it takes.
@@ -232,6 +235,7 @@ impl ServerSettings {
             secret: secret.unwrap_or_else(ClusterSecret::loopback),
             ports: Ports { listen, admin, http }.check()?,
             admin_token: admin_token_of(args)?,
+            otlp: args.otlp.clone(),
             advertise: args.advertise,
             capacity,
             health,
@@ -251,6 +255,7 @@ impl ServerSettings {
             advertise: self.advertise,
             admin: self.ports.admin.map(|port| port.address),
             admin_token: self.admin_token.clone(),
+            otlp: self.otlp.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -55,10 +55,8 @@ async fn a_busy_server_shows_where_its_time_goes_and_goes_on() {
     assert!(picture.contains("Server:Game:0: ") && picture.contains("<title>pintail-games: "), "{picture}");
 
     // Again and again, while another is refused, and while the game goes on.
-    let (one, other) = tokio::join!(
-        get(game, "/debug/pprof/profile?seconds=1", ""),
-        get(game, "/debug/pprof/profile?seconds=1", "")
-    );
+    let (one, other) =
+        tokio::join!(get(game, "/debug/pprof/profile?seconds=1", ""), get(game, "/debug/pprof/profile?seconds=1", ""));
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);
@@ -104,7 +102,10 @@ async fn servers_say_what_they_do() {
     let [game, lobby, gateway] = &tasks;
     assert_eq!((&game["server"], &lobby["server"]), (&"Server:Game:0".into(), &"Server:Lobby:0".into()));
     let echo = &game["games"][0];
-    assert_eq!((&echo["game_type"], &echo["protection"], &echo["attached"]), (&"echo".into(), &"none".into(), &1.into()));
+    assert_eq!(
+        (&echo["game_type"], &echo["protection"], &echo["attached"]),
+        (&"echo".into(), &"none".into(), &1.into())
+    );
     let seconds = |name: &str| echo[name].as_f64().unwrap();
     assert!(seconds("step_seconds_mean") <= seconds("step_seconds_max"), "{echo}");
     assert_eq!(game["links"][0]["gateway"], "Server:Gateway:0");
@@ -162,7 +163,8 @@ async fn from_elsewhere_profiles_need_the_token() {
         (Some(TOKEN), bearer.as_str(), [200, 200, 200]),
     ] {
         let mut lobby = started(token);
-        let (elsewhere, here) = (SocketAddr::new(ip, lobby.admin().port()), SocketAddr::from(([127, 0, 0, 1], lobby.admin().port())));
+        let (elsewhere, here) =
+            (SocketAddr::new(ip, lobby.admin().port()), SocketAddr::from(([127, 0, 0, 1], lobby.admin().port())));
         for (page, status) in pages.into_iter().zip(expected) {
             assert_eq!(get(elsewhere, page, head).await.status, status, "{page} with {head:?}, token {token:?}");
             assert_eq!(get(here, page, "").await.status, 200, "{page} from here");

@@ -9,3 +9,4 @@ mod debugging;
 mod http;
 mod monitoring;
 mod scrape;
+mod tracing;

@@ -88,7 +88,8 @@ fn names_follow_the_conventions(scrape: &Scrape) {
         for unit in ["_ms", "_milliseconds", "_us", "_micros", "_nanos", "_kb", "_kib", "_mb", "_percent"] {
             assert!(!has_unit(unit), "{name} has a unit that is no base unit");
         }
-        let is_plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+        let is_plain =
+            |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
         assert!(name.chars().all(is_plain), "{name}");
         assert!(name.starts_with("pintail_") || name.starts_with("process_"), "{name}");
         assert!(!metric.help.is_empty(), "{name} does not say what it is");

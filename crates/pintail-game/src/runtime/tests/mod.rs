@@ -102,6 +102,7 @@ impl World {
             players: vec![player(ANN, "Ann"), player(BOB, "Bob")],
             seed: 1,
             lobby: Slot::new(Kind::Lobby, 0),
+            trace: None,
         };
         let owner = Owner { slot: SLOT, incarnation: INCARNATION, epoch: Epoch(1) };
         self.records.insert(id, GameRecord { order, owner, outcome: None });

@@ -60,6 +60,7 @@ async fn the_record_of_a_damaged_game_says_whose_it_is() {
         players: Vec::new(),
         seed: 1,
         lobby: Slot::new(Kind::Lobby, 0),
+        trace: None,
     };
     let announcement = pintail_store::Announcement {
         kind: Kind::Game,

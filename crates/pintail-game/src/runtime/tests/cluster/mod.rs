@@ -137,6 +137,7 @@ impl Cluster {
             players: self.players.iter().map(player).collect(),
             seed: 77,
             lobby: Slot::new(Kind::Lobby, 0),
+            trace: None,
         };
         let owner = Owner { slot: SLOT, incarnation: Incarnation(100), epoch: Epoch(1) };
         self.store.place(order, owner);
