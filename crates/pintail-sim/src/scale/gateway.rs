@@ -134,7 +134,7 @@ impl Cluster {
         }
         commands.extend(observer.handle(now, Seen::Tick));
         self.cost.observed(started);
-        self.execute_all(id, commands);
+        self.execute_all(id, &commands);
         for (server, _, at) in heard {
             if now.saturating_sub(at) > LINK_SILENCE_MAX + LINK_HEARTBEAT {
                 self.end_link(id, server, LinkEnd::ClosedHere);
@@ -160,23 +160,25 @@ impl Cluster {
         let started = self.cost.start();
         let commands = self.gateways[id.0].observer.handle(now, seen);
         self.cost.observed(started);
-        self.execute_all(id, commands);
+        self.execute_all(id, &commands);
     }
 
-    fn execute_all(&mut self, id: GatewayId, commands: Vec<Command>) {
+    fn execute_all(&mut self, id: GatewayId, commands: &[Command]) {
         for command in commands {
             self.execute(id, command);
         }
+        let started = self.cost.start();
         let gateway = &mut self.gateways[id.0];
         let deadline = gateway.observer.deadline();
+        self.cost.observed(started);
         if deadline.is_some() && deadline != gateway.judges_at {
             gateway.judges_at = deadline;
             self.queue.at(deadline.unwrap_or_default(), Event::Judge(id));
         }
     }
 
-    fn execute(&mut self, id: GatewayId, command: Command) {
-        match command {
+    fn execute(&mut self, id: GatewayId, command: &Command) {
+        match *command {
             Command::Changed { slot, health, .. } => self.changed(slot, health),
             Command::Accuse(slot, incarnation, charge) => self.accuse(id, slot, incarnation, charge),
             Command::Absolve(slot, incarnation) => {
