@@ -8,10 +8,14 @@
 //! | [`gateway`] | where the cluster is reached |
 //! | [`meter`] | what the processes cost, as the load is told |
 //! | [`report`] | what was measured, and what is made of it |
+//! | [`condition`] | thresholds |
+//! | [`live`] | how it goes, in the terminal |
 
 pub mod bot;
+pub mod condition;
 pub mod drive;
 pub mod gateway;
+pub mod live;
 pub mod meter;
 pub mod report;
 pub mod scenario;

@@ -1,5 +1,22 @@
 //! What was measured: the report, and what is made of it.
+//!
+//! [`Report`] is the data, as it stands in a JSON file ([`read`], [`write`]). From it are made a [`table`] for the
+//! terminal, a page for the browser ([`html`]) and the difference of two tests ([`compare`]).
 
+mod compare;
+mod figures;
+mod file;
+mod format;
+mod grid;
+mod histogram;
+mod html;
 mod model;
+mod text;
 
+pub use compare::{Change, Comparison, NotComparable, Verdict, compare};
+pub use file::{ReportError, read, write};
+pub use grid::Paint;
+pub use histogram::HistogramError;
+pub use html::html;
 pub use model::*;
+pub use text::table;

@@ -1,0 +1,140 @@
+//! The JSON file of a report.
+
+use std::path::{Path, PathBuf};
+
+use super::{HistogramError, REPORT_FORMAT, Report};
+
+/// How large a report may be that is read. A day of seconds of ten servers, with flame graphs, has some 100 MB.
+const FILE_BYTES_MAX: u64 = 512 << 20;
+
+/// Why a report can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The file can't be read.
+    #[error("{path} can't be read: {error}. Give the file that `pintail bench … --json FILE` wrote.")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        error: std::io::Error,
+    },
+    /// The file can't be written.
+    #[error("the report can't be written to {path}: {error}. Choose another file with --json.")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        error: std::io::Error,
+    },
+    /// The file is larger than a report can be.
+    #[error("{path} has {bytes} bytes, more than a report can have. Give the file that `pintail bench … --json FILE` wrote.")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The file holds something else.
+    #[error("{path} is no report of a stress test: {error}. Give the file that `pintail bench … --json FILE` wrote.")]
+    NoReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// The report was written by a version of Pintail whose reports differ.
+    #[error(
+        "{path} is a report of format {found}, and this program reads format {REPORT_FORMAT}. Read it with the version \
+         of Pintail that wrote it, or run the test again."
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// A distribution in the report can't be decoded.
+    #[error("{path} has a `{measure}` that can't be read: {error}. The file was damaged or edited: run the test again.")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The measure.
+        measure: String,
+        /// What is wrong with it.
+        error: HistogramError,
+    },
+}
+
+/// Reads a report.
+///
+/// # Errors
+/// If the file can't be read, is no report, is one of another format, or is damaged.
+pub fn read(path: &Path) -> Result<Report, ReportError> {
+    let unreadable = |error| ReportError::Unreadable { path: path.to_owned(), error };
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(ReportError::TooLarge { path: path.to_owned(), bytes });
+    }
+    let text = std::fs::read(path).map_err(unreadable)?;
+    let report = parse(path, &text)?;
+    check_histograms(path, &report)?;
+    Ok(report)
+}
+
+/// Writes a report, in one step: whoever reads the file meanwhile sees the old one or the new one.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn write(path: &Path, report: &Report) -> Result<(), ReportError> {
+    let unwritable = |error| ReportError::Unwritable { path: path.to_owned(), error };
+    let mut text = serde_json::to_vec_pretty(report).expect("its keys are strings, so that it has a JSON form");
+    text.push(b'\n');
+    if !is_replaceable(path) {
+        return std::fs::write(path, text).map_err(unwritable);
+    }
+    let beside = beside(path);
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(|error| {
+        // What was begun is of no use to anybody.
+        let _ = std::fs::remove_file(&beside);
+        unwritable(error)
+    })
+}
+
+/// Whether the file can be replaced by another: a pipe or a device (`/dev/stdout`) is written as it is.
+fn is_replaceable(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<Report, ReportError> {
+    /// What every report has, of whatever format.
+    #[derive(serde::Deserialize)]
+    struct AnyReport {
+        format: u64,
+    }
+    let no_report = |error| ReportError::NoReport { path: path.to_owned(), error };
+    // The format first: a report of another is not one that is damaged.
+    let AnyReport { format } = serde_json::from_slice(text).map_err(no_report)?;
+    if format != u64::from(REPORT_FORMAT) {
+        return Err(ReportError::OtherFormat { path: path.to_owned(), found: format });
+    }
+    serde_json::from_slice(text).map_err(no_report)
+}
+
+fn check_histograms(path: &Path, report: &Report) -> Result<(), ReportError> {
+    for run in report.runs.iter().chain(&report.calibration) {
+        for (name, measure) in &run.measures {
+            measure.to_histogram().map_err(|error| ReportError::Damaged {
+                path: path.to_owned(),
+                measure: name.clone(),
+                error,
+            })?;
+        }
+    }
+    Ok(())
+}
