@@ -6,19 +6,31 @@
 //! | [`scenario`] | what the players do |
 //! | [`bot`] | how the author of a game makes bots for it |
 //! | [`gateway`] | where the cluster is reached |
+//! | [`cluster`] | a cluster of processes that is started for a test |
+//! | [`process`] | what those processes cost, by `/proc` |
+//! | [`pins`] | which processes run on which cores |
+//! | [`search`] | the largest load that keeps a condition |
+//! | [`profile`] | flame graphs of the servers |
 //! | [`meter`] | what the processes cost, as the load is told |
 //! | [`report`] | what was measured, and what is made of it |
 //! | [`condition`] | thresholds |
 //! | [`live`] | how it goes, in the terminal |
 
 pub mod bot;
+pub mod cluster;
 pub mod condition;
 pub mod drive;
 pub mod gateway;
+mod http;
 pub mod live;
+mod machine;
 pub mod meter;
+pub mod pins;
+pub mod process;
+pub mod profile;
 pub mod report;
 pub mod scenario;
+pub mod search;
 
 pub use bot::{Bot, BotContext, BotKind, Bots};
 pub use drive::{DriveError, LoadShape, Order, Phase, drive};
