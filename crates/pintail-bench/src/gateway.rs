@@ -45,6 +45,14 @@ pub struct GatewayError {
     wrong: &'static str,
 }
 
+impl Gateway {
+    /// What a socket connects to: `host:port`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
 impl FromStr for Gateway {
     type Err = GatewayError;
 

@@ -8,6 +8,7 @@
 //! | [`gateway`] | where the cluster is reached |
 //! | [`cluster`] | a cluster of processes that is started for a test |
 //! | [`process`] | what those processes cost, by `/proc` |
+//! | [`reach`] | how many players this process can be |
 //! | [`pins`] | which processes run on which cores |
 //! | [`search`] | the largest load that keeps a condition |
 //! | [`profile`] | flame graphs of the servers |
@@ -28,6 +29,7 @@ pub mod meter;
 pub mod pins;
 pub mod process;
 pub mod profile;
+pub mod reach;
 pub mod report;
 pub mod scenario;
 pub mod search;
