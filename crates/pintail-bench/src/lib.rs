@@ -10,6 +10,7 @@
 //! | [`process`] | what those processes cost, by `/proc` |
 //! | [`reach`] | how many players this process can be |
 //! | [`pins`] | which processes run on which cores |
+//! | [`trivial`](mod@trivial) | what Pintail is set against |
 //! | [`search`] | the largest load that keeps a condition |
 //! | [`profile`] | flame graphs of the servers |
 //! | [`meter`] | what the processes cost, as the load is told |
@@ -33,6 +34,7 @@ pub mod reach;
 pub mod report;
 pub mod scenario;
 pub mod search;
+pub mod trivial;
 
 pub use bot::{Bot, BotContext, BotKind, Bots};
 pub use drive::{DriveError, LoadShape, Order, Phase, drive};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use pintail_core::{GameId, Slot, Step, limits};
 
+use super::bench::BenchArgs;
 use super::games::JournalArgs;
 use super::health::HealthArgs;
 use super::period::{self, Period};
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Play(PlayArgs),
     /// Go through a game again, step by step, or list the games that failed
     Replay(ReplayArgs),
+    /// Find out how much a cluster carries: bots, load, and a report
+    Bench(BenchArgs),
 }
 
 impl Command {
@@ -66,6 +69,7 @@ impl Command {
             Self::Drain(args) => &args.common,
             Self::Play(args) => &args.common,
             Self::Replay(args) => &args.common,
+            Self::Bench(args) => &args.common,
         }
     }
 }
