@@ -24,12 +24,12 @@ use scenarios::BotsArgs;
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  pintail bench echo --self                                   how fast is this machine: a cluster of its own, on Redis
-  pintail bench broadcast --self --rooms 50 --html out.html   50 rooms of 10, with charts
-  pintail bench match --self --find-max 'p99<100ms'           the most players whose messages take less
-  pintail bench arena --target 10.0.0.7,10.0.0.8              real games on a cluster that runs
-  pintail bench echo --self --runs 5 --json before.json       a figure and its spread
-  pintail bench compare before.json after.json                did it get faster, or is that noise?
+  pintail bench echo --self                                    a cluster of its own, on a Redis of its own
+  pintail bench broadcast --self --rooms 50 --html out.html    50 rooms of 10, with charts
+  pintail bench match --self --find-max 'p99<100ms'            the largest load that keeps it
+  pintail bench arena --target 10.0.0.7,10.0.0.8               real games on a cluster that runs
+  pintail bench echo --self --runs 5 --json before.json        figures and their spread
+  pintail bench compare before.json after.json                 did it get faster, or is that noise?
 
 `pintail bench SCENARIO --help` lists what a scenario can be told. Nothing of it comes from the
 environment or the file of --config: the command line is the whole test.
@@ -38,8 +38,9 @@ Exit codes:
   0    it was measured, and no condition of --fail-if is true
   1    it could not be measured, or a server of --self ended by itself
   2    the command can't be understood
-  3    a condition of --fail-if is true, no load keeps that of --find-max, or `compare --fail-if-worse` found worse
-  130  it was interrupted (Ctrl-C; 143: SIGTERM); the report has what was measured until then"
+  3    a condition of --fail-if is true, no load keeps that of --find-max, or a figure got worse
+       (`compare --fail-if-worse`)
+  130  it was interrupted by Ctrl-C (143: by SIGTERM); the report has what was measured until then"
 )]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]

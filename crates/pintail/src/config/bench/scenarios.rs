@@ -62,6 +62,7 @@ const PER_SECOND_MAX: f64 = 1_000.0;
 
 /// How many players or rooms, for scenarios of rooms.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The load")]
 pub(crate) struct RoomsArgs {
     /// How many rooms
     #[arg(long, value_name = "N", default_value = "10", value_parser = value_parser!(u64).range(1..=PLAYERS_MAX))]
@@ -83,11 +84,14 @@ impl RoomsArgs {
 
 /// `pintail bench echo`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Examples:
   pintail bench echo --self --players 1000 --calibrate
   pintail bench echo --self --journaled --players 100      games that outlive their server
-  pintail bench echo --self --transport websocket --find-max 'p99<20ms'")]
+  pintail bench echo --self --transport websocket --find-max 'p99<20ms'"
+)]
 pub(crate) struct EchoArgs {
     /// How many players
     #[arg(long, value_name = "N", default_value = "100", value_parser = value_parser!(u64).range(1..=PLAYERS_MAX))]
@@ -104,10 +108,13 @@ pub(crate) struct EchoArgs {
 
 /// `pintail bench broadcast`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Examples:
   pintail bench broadcast --self --rooms 100 --calibrate
-  pintail bench broadcast --self --room-size 4 --rate 60 --find-max 'p99<50ms'")]
+  pintail bench broadcast --self --room-size 4 --rate 60 --find-max 'p99<50ms'"
+)]
 pub(crate) struct BroadcastArgs {
     #[command(flatten)]
     pub(crate) rooms: RoomsArgs,
@@ -126,9 +133,12 @@ pub(crate) struct BroadcastArgs {
 
 /// `pintail bench arena`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Example:
-  pintail bench arena --self --game-servers 2 --rooms 100 --html arena.html")]
+  pintail bench arena --self --game-servers 2 --rooms 100 --html arena.html"
+)]
 pub(crate) struct ArenaArgs {
     #[command(flatten)]
     pub(crate) rooms: RoomsArgs,
@@ -141,10 +151,13 @@ pub(crate) struct ArenaArgs {
 
 /// `pintail bench lobby`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Examples:
   pintail bench lobby --self --workers 8
-  pintail bench lobby --self --whole-games --find-max 'p99 of start<1s'")]
+  pintail bench lobby --self --whole-games --find-max 'p99 of start<1s'"
+)]
 pub(crate) struct LobbyArgs {
     /// How many work side by side
     #[arg(long, value_name = "N", default_value = "8", value_parser = value_parser!(u64).range(1..=100_000))]
@@ -161,10 +174,13 @@ pub(crate) struct LobbyArgs {
 
 /// `pintail bench connect`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Examples:
   pintail bench connect --self --players 10000 --duration 60s      what does an idle player cost?
-  pintail bench connect --target 10.0.0.7 --rate 500               500 logins a second")]
+  pintail bench connect --target 10.0.0.7 --rate 500               500 logins a second"
+)]
 pub(crate) struct ConnectArgs {
     /// How many players
     #[arg(long, value_name = "N", default_value = "1000", value_parser = value_parser!(u64).range(1..=PLAYERS_MAX))]
@@ -178,9 +194,12 @@ pub(crate) struct ConnectArgs {
 
 /// `pintail bench churn`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Example:
-  pintail bench churn --self --players 500 --stay 10s")]
+  pintail bench churn --self --players 500 --stay 10s"
+)]
 pub(crate) struct ChurnArgs {
     /// How many players are there at once
     #[arg(long, value_name = "N", default_value = "100", value_parser = value_parser!(u64).range(1..=PLAYERS_MAX))]
@@ -194,11 +213,14 @@ pub(crate) struct ChurnArgs {
 
 /// `pintail bench match`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    next_help_heading = "The load",
+    after_help = "\
 Example:
   pintail bench match --self --find-max 'p99<100ms'
 
-It is the workload whose figures Nakama's makers publish.")]
+It is the workload whose figures Nakama's makers publish."
+)]
 pub(crate) struct MatchArgs {
     #[command(flatten)]
     pub(crate) rooms: RoomsArgs,
@@ -317,4 +339,77 @@ fn per_second(text: &str) -> Result<f64, String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && (0.001..=1e6).contains(rate));
     rate.ok_or_else(|| "write how many a second, from 0.001 to 1000000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::time::Duration;
+
+    use pintail_bench::Bots;
+
+    use super::super::{BenchArgs, BuiltIn, What};
+    use super::*;
+    use crate::config::args::Command;
+    use crate::config::parse;
+
+    fn bench(line: &str) -> Result<BenchArgs, String> {
+        let arguments: Vec<OsString> =
+            ["pintail", "bench"].into_iter().chain(line.split(' ')).map(Into::into).collect();
+        match parse(&arguments, &Bots::new()).map_err(|error| error.to_string())?.command {
+            Command::Bench(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn rooms(line: &str) -> (Scenario, Load) {
+        match bench(line).unwrap().what {
+            What::BuiltIn(BuiltIn::Broadcast(args)) => args.scenario(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_load_is_counted_in_rooms_or_in_players() {
+        let (scenario, load) = rooms("broadcast --rooms 7 --room-size 4 --rate 60.5 --payload 16");
+        let Scenario::Broadcast(settings) = scenario else { panic!("{scenario:?}") };
+        assert_eq!(settings, Broadcast { room_players: 4, per_second: 60.5, payload_bytes: 16 });
+        assert_eq!(load, Load { unit: Unit::Rooms, count: 7, players_each: 4 });
+        assert_eq!(load.constant(), LoadShape::Constant(28));
+        let over = Duration::from_secs(3);
+        assert_eq!(load.ramp(Period(over)), LoadShape::Ramp { from: 4, to: 28, over });
+        let (_, load) = rooms("broadcast --players 95");
+        assert_eq!(load, Load { unit: Unit::Players, count: 95, players_each: 1 });
+    }
+
+    #[test]
+    fn configuration_and_logs_may_stand_behind_the_scenario() {
+        for line in ["--log debug echo", "echo --log debug"] {
+            assert_eq!(bench(line).unwrap().common.log.as_deref(), Some("debug"), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (line, said) in [
+            ("echo --self --target h:1", "cannot be used with"),
+            ("echo --store embedded", "--self"),
+            ("echo --gateways 2", "--self"),
+            ("echo --runs 2 --find-max p99<1s", "cannot be used with"),
+            ("echo --payload 0", "from 1 to"),
+            ("broadcast --payload 8", "from 16 to"),
+            ("broadcast --rate 0", "from 0.001 to 1000"),
+            ("broadcast --rooms 1 --players 1", "cannot be used with"),
+            ("broadcast --room-size 1", "2..=100"),
+            ("echo --duration 1ms", "100ms to"),
+            ("echo --target h:0", "host:port"),
+            ("echo --self --pin core=1", "servers=0,load=1,redis=1"),
+            ("echo --admin h:1", "--profile"),
+            ("ecco", "echo"),
+            ("compare a.json", "AFTER"),
+        ] {
+            let refusal = bench(line).unwrap_err();
+            assert!(refusal.contains(said), "{line}: {refusal}");
+        }
+    }
 }
