@@ -75,6 +75,6 @@ pub use pintail_game::{
 /// The games that the stock binary hosts.
 pub mod games {
     pub use pintail_arena::Arena;
-    pub use pintail_echo::{Echo, JournaledEcho};
+    pub use pintail_echo::{Echo, JournaledEcho, Match};
     pub use pintail_gomoku::Gomoku;
 }
