@@ -28,6 +28,7 @@ pub mod live;
 mod machine;
 pub mod meter;
 pub mod pins;
+mod player;
 pub mod process;
 pub mod profile;
 pub mod reach;

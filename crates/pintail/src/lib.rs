@@ -82,6 +82,6 @@ pub mod bench {
 /// The games that the stock binary hosts.
 pub mod games {
     pub use pintail_arena::Arena;
-    pub use pintail_echo::{Echo, JournaledEcho};
+    pub use pintail_echo::{Echo, JournaledEcho, Match};
     pub use pintail_gomoku::Gomoku;
 }

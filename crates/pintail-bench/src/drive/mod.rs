@@ -1,14 +1,24 @@
 //! Puts a load on a cluster and measures it.
 
+pub(crate) mod alarm;
+mod course;
+mod crew;
+pub(crate) mod pacing;
+mod recorder;
+mod shape;
+pub(crate) mod stage;
+
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-mod shape;
-
 pub use shape::LoadShape;
+
+use self::course::Course;
 
 use crate::gateway::Gateway;
 use crate::meter::Meter;
@@ -62,13 +72,21 @@ pub enum DriveError {
     /// There is nobody to connect to.
     #[error("no gateway to put the load on; name one")]
     NoGateway,
+    /// Players were to be there, and not a single one ever was.
+    #[error(
+        "no player got as far as to play, mostly for this reason: {0}; see whether the cluster is up and hosts the game"
+    )]
+    NobodyPlays(String),
+    /// The operating system has no timer to give.
+    #[error("no timer to be had: {0}; see whether this process has as many files open as it may")]
+    NoTimer(#[from] io::Error),
 }
 
 /// Puts a load on a cluster and measures it.
 ///
 /// Everything runs in the calling task's thread, so the load costs one core; call it on a `current_thread` runtime. Each
-/// second `watch` is shown how it goes, outside of the measured window too. When `stop` is cancelled, what was measured
-/// so far is returned.
+/// second `watch` is shown how it goes, in every phase; `Sample::at` counts from the phase's beginning. When `stop` is
+/// cancelled, what was measured so far is returned.
 ///
 /// # Errors
 /// If no load could be made at all. What goes wrong with single players is counted in the run.
@@ -78,6 +96,8 @@ pub async fn drive(
     watch: &mut dyn FnMut(Phase, &Sample),
     stop: &CancellationToken,
 ) -> Result<Run, DriveError> {
-    let _ = (order, meter, watch, stop);
-    Err(DriveError::NoGateway)
+    if order.gateways.is_empty() {
+        return Err(DriveError::NoGateway);
+    }
+    LocalSet::new().run_until(async { Course::new(order, meter, watch, stop)?.run().await }).await
 }

@@ -1,10 +1,24 @@
 //! What the players of a stress test do.
 
+mod arena;
+mod churn;
+mod connect;
+mod lobby;
+mod relayed;
+mod table;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::bot::BotKind;
+use crate::drive::stage::Ticket;
+use crate::drive::{LoadShape, Phase};
 use crate::report;
+
+/// How long a player for whom something went wrong waits before it, or another in its place, tries again.
+const PAUSE_AFTER_TROUBLE: Duration = Duration::from_millis(500);
 
 /// What the players do.
 #[derive(Debug, Clone)]
@@ -103,6 +117,15 @@ pub enum Cycle {
     Rooms,
     /// One player creates a room, starts a game of echo, attaches, and ends it.
     WholeGames,
+}
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rooms => "rooms created, joined and left",
+            Self::WholeGames => "games started and ended",
+        })
+    }
 }
 
 /// What a lobby worker does about the gateway's limit of requests.
@@ -210,6 +233,95 @@ impl Scenario {
     }
 
     fn settings(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
+        let text = |name: &str, value: String| (name.to_owned(), value);
+        let bytes = |bytes: usize| text("payload", format!("{bytes} B"));
+        let room = |players: u32| text("players a room", players.to_string());
+        let rate = |per_second: f64| text("messages of a player", format!("{per_second}/s"));
+        match self {
+            Self::Echo(echo) => [bytes(echo.payload_bytes), text("game", echo.bots().game)].into(),
+            Self::Broadcast(Broadcast { room_players, per_second, payload_bytes })
+            | Self::Match(Match { room_players, per_second, payload_bytes }) => {
+                [room(*room_players), rate(*per_second), bytes(*payload_bytes)].into()
+            }
+            Self::Arena(arena) => [room(arena.room_players)].into(),
+            Self::Lobby(lobby) => [text("cycle", lobby.cycle.to_string())].into(),
+            Self::Connect(connect) => {
+                let rate = connect.per_second.map_or("as many as can".to_owned(), |rate| format!("{rate}/s"));
+                [text("logins", rate)].into()
+            }
+            Self::Churn(churn) => [text("stay", format!("{} s on average", churn.stay.as_secs_f64()))].into(),
+            Self::Bots(kind) => [room(kind.room_players), text("game", kind.game.clone())].into(),
+        }
+    }
+
+    /// The measure that the report's figures are of.
+    #[must_use]
+    pub fn primary(&self) -> &'static str {
+        match self {
+            Self::Echo(_) => relayed::ROUND_TRIP,
+            Self::Broadcast(_) | Self::Match(_) => relayed::DELIVERY,
+            Self::Arena(_) => crate::player::seat::INPUT,
+            Self::Lobby(Lobby { cycle: Cycle::Rooms, .. }) => lobby::ROOM,
+            Self::Lobby(Lobby { cycle: Cycle::WholeGames, .. }) => lobby::GAME,
+            Self::Connect(_) => connect::LOGIN,
+            Self::Churn(_) => churn::ARRIVAL,
+            Self::Bots(kind) => kind.primary,
+        }
+    }
+
+    /// The bots that play, if rooms of bots are all that there is to it.
+    fn bots(&self) -> Option<BotKind> {
+        match self {
+            Self::Echo(echo) => Some(echo.bots()),
+            Self::Broadcast(broadcast) => Some(broadcast.bots()),
+            Self::Arena(arena) => Some(arena.bots()),
+            Self::Match(settings) => Some(settings.bots()),
+            Self::Bots(kind) => Some(kind.clone()),
+            Self::Lobby(_) | Self::Connect(_) | Self::Churn(_) => None,
+        }
+    }
+
+    /// How many players there should be, so long after a phase began.
+    pub(crate) fn players_at(&self, load: LoadShape, phase: Phase, elapsed: Duration) -> u64 {
+        let elapsed_in_window = if phase == Phase::Measure { elapsed } else { Duration::ZERO };
+        let players = load.players_at(elapsed_in_window);
+        match self {
+            Self::Connect(connect) => connect.players_at(players, phase, elapsed),
+            _ => players,
+        }
+    }
+}
+
+/// Makes groups of players: those of a room, or one player, or one worker.
+pub(crate) struct Groups {
+    scenario: Scenario,
+    bots: Option<Rc<BotKind>>,
+}
+
+impl Groups {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        Self { scenario: scenario.clone(), bots: scenario.bots().map(Rc::new) }
+    }
+
+    /// Lets a group in, the `index`th from 0, as a task of its own. `window` is when the measured window began, and how many
+    /// players there are to be in it.
+    pub(crate) fn spawn(
+        &self,
+        tasks: &mut tokio::task::JoinSet<()>,
+        ticket: Ticket,
+        index: u64,
+        window: Option<(Instant, u64)>,
+    ) {
+        match (&self.scenario, &self.bots) {
+            (_, Some(bots)) => _ = tasks.spawn_local(table::host(ticket, bots.clone())),
+            (Scenario::Lobby(lobby), _) => _ = tasks.spawn_local(lobby::work(ticket, *lobby)),
+            (Scenario::Churn(churn), _) => _ = tasks.spawn_local(churn::come_and_go(ticket, *churn)),
+            (Scenario::Connect(connect), _) => {
+                let due = window.and_then(|(begin, players)| Some(begin + connect.due(players, index)?));
+                tasks.spawn_local(connect::stay(ticket, due));
+            }
+            // Every other scenario has bots.
+            _ => {}
+        }
     }
 }

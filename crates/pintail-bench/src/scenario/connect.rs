@@ -1,0 +1,110 @@
+//! Players that log in, and are then silent but for their pings.
+
+use std::time::{Duration, Instant};
+
+use super::{Connect, PAUSE_AFTER_TROUBLE};
+use crate::drive::Phase;
+use crate::drive::stage::Ticket;
+use crate::player::Player;
+use crate::player::trouble::Trouble;
+
+/// What a login is called in a report, from the first byte of its connection on.
+pub(super) const LOGIN: &str = "login";
+
+/// The most players that are there before the window: what the first ones cost a server once is not what each costs.
+const FIRST_MAX: u64 = 100;
+
+impl Connect {
+    /// How many players there should be of `players`, so long after the phase began.
+    pub(super) fn players_at(self, players: u64, phase: Phase, elapsed: Duration) -> u64 {
+        let first = first(players);
+        match (phase, self.per_second) {
+            (Phase::SetUp | Phase::WarmUp, _) => first,
+            (_, None) => players,
+            (_, Some(per_second)) => {
+                let more = (elapsed.as_secs_f64() * per_second).floor() as u64;
+                first.saturating_add(more).min(players)
+            }
+        }
+    }
+
+    /// When the player of this index should log in, so long after the window's beginning. Those of before know no time.
+    pub(super) fn due(self, players: u64, index: u64) -> Option<Duration> {
+        let after_first = (index + 1).checked_sub(first(players)).filter(|&after_first| after_first > 0)?;
+        self.per_second.map(|per_second| Duration::from_secs_f64(after_first as f64 / per_second))
+    }
+}
+
+/// How many players log in before the window: a tenth, up to [`FIRST_MAX`].
+fn first(players: u64) -> u64 {
+    players.div_ceil(10).min(FIRST_MAX)
+}
+
+/// Logs in at `due`, or as soon as there is room for one more, and stays.
+pub(super) async fn stay(ticket: Ticket, due: Option<Instant>) {
+    if let Some(due) = due {
+        ticket.sleep_until(due).await;
+    }
+    let mut due = due;
+    while !ticket.is_group_over() {
+        match stay_once(&ticket, due.take()).await {
+            Ok(player) => player.leave().await,
+            Err(trouble) if !ticket.is_group_over() => {
+                ticket.stage().recorder.borrow_mut().error(&trouble);
+                ticket.sleep(PAUSE_AFTER_TROUBLE).await;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn stay_once(ticket: &Ticket, due: Option<Instant>) -> Result<Player, Trouble> {
+    let stage = ticket.stage();
+    let permit = stage.gathering.acquire().await;
+    // With a rate, what a login waits for others counts as its own time.
+    let since = due.unwrap_or_else(Instant::now);
+    if !stage.is_in_time(since) {
+        ticket.sleep(PAUSE_AFTER_TROUBLE).await;
+    }
+    let mut player = Player::arrive(ticket).await?;
+    stage.recorder.borrow_mut().sent(1);
+    stage.recorder.borrow_mut().took(LOGIN, since, Instant::now());
+    drop(permit);
+    let _present = ticket.present(1);
+    player.idle().await?;
+    Ok(player)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_are_there_before_and_the_others_come_at_their_rate() {
+        let steady = Connect { per_second: Some(50.0) };
+        let at_once = Connect { per_second: None };
+        let seconds = Duration::from_secs_f64;
+        for (connect, phase, elapsed, expected) in [
+            (steady, Phase::SetUp, 9.0, 100),
+            (steady, Phase::WarmUp, 9.0, 100),
+            (steady, Phase::Measure, 0.0, 100),
+            (steady, Phase::Measure, 0.1, 105),
+            (steady, Phase::Measure, 18.0, 1000),
+            (steady, Phase::Measure, 99.0, 1000),
+            (at_once, Phase::WarmUp, 1.0, 100),
+            (at_once, Phase::Measure, 0.0, 1000),
+        ] {
+            assert_eq!(connect.players_at(1000, phase, seconds(elapsed)), expected, "{connect:?} {phase} {elapsed}");
+        }
+        assert_eq!(steady.players_at(5, Phase::SetUp, Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn each_of_the_others_has_a_time() {
+        let steady = Connect { per_second: Some(50.0) };
+        for (index, due) in [(0, None), (99, None), (100, Some(20)), (101, Some(40)), (149, Some(1000))] {
+            assert_eq!(steady.due(1000, index), due.map(Duration::from_millis), "{index}");
+        }
+        assert_eq!(Connect { per_second: None }.due(1000, 500), None);
+    }
+}
