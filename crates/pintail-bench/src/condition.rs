@@ -1,20 +1,72 @@
-//! Conditions on what is measured.
+//! Conditions on what is measured: what makes a test fail, and what a search keeps.
+//!
+//! | condition | true if |
+//! | --- | --- |
+//! | `p99>50ms` | the 99th percentile of what the scenario is about is above 50 ms. Any percentile: `p50`, `p99.9` |
+//! | `p99 of login>1s` | the same of another measure. `mean`, `min` and `max` work as percentiles do |
+//! | `throughput<1000` | fewer than 1,000 of what the scenario is about were done each second |
+//! | `throughput of received<2M` | something that was counted happened less often than two million times a second |
+//! | `errors>0`, `errors of timed out>5` | more went wrong, in all or for one reason |
+//! | `error-rate>0.1%` | more than one in a thousand went wrong |
+//! | `cpu-per-message>20us` | the servers spent more CPU time on each; also `of gateway` |
+//! | `cpu of gateway>90%` | a server used more of a core |
+//! | `memory>1GiB`, `memory of gateway>100MiB` | the servers had more resident memory at the end |
+//! | `memory-per-player>8KiB` | they grew by more for each player |
+//! | `players<1000` | fewer players were there at once |
+
+mod figure;
+mod parse;
+
+use std::fmt;
+
+use self::figure::{Figure, Unit};
+pub use self::parse::ConditionError;
 use crate::report::{Check, Probe, Run};
-/// A condition: `p99>50ms`.
+
+/// A condition on one figure of a run. It is parsed from text and displays itself as it was given.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condition;
-/// Why a text is no condition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no condition")]
-pub struct ConditionError;
-/// Of which runs a condition must be true.
+pub struct Condition {
+    text: String,
+    figure: Figure,
+    relation: Relation,
+    /// In the unit of the figure.
+    bound: f64,
+}
+
+/// How a figure and its bound are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+}
+
+impl Relation {
+    fn holds(self, figure: f64, bound: f64) -> bool {
+        match self {
+            Self::Above => figure > bound,
+            Self::AtLeast => figure >= bound,
+            Self::Below => figure < bound,
+            Self::AtMost => figure <= bound,
+        }
+    }
+
+    /// Whether larger figures make it true.
+    fn wants_large(self) -> bool {
+        matches!(self, Self::Above | Self::AtLeast)
+    }
+}
+
+/// Of which runs a condition is to be true. Either way the worst run decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantifier {
-    /// Of at least one (`--fail-if`): the worst run decides.
+    /// Of at least one: a threshold that makes the test fail.
     Any,
-    /// Of each of them (`--find-max`): the worst run decides.
+    /// Of each of them: a condition that a load has to keep.
     Every,
 }
+
 /// Whether a condition is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
@@ -22,24 +74,155 @@ pub enum Truth {
     True,
     /// It isn't.
     False,
-    /// What it is about was not measured.
+    /// What it is about was not measured. A test fails by it, and a load doesn't keep it: a threshold on a misspelt name
+    /// must not pass unseen.
     Unmeasured,
 }
+
 /// What a condition came to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Whether it is true.
     pub truth: Truth,
-    /// What was measured, in words: `p99 of round trip 41 ms`.
+    /// What was measured, in words: `p99 of delivery 41.2 ms`.
     pub text: String,
 }
-impl std::str::FromStr for Condition { type Err = ConditionError; fn from_str(_: &str) -> Result<Self, ConditionError> { Err(ConditionError) } }
+
 impl Condition {
-    /// Whether it is true of any, or of every run.
-    pub fn evaluate(&self, runs: &[Run], quantifier: Quantifier) -> Finding { let _ = (runs, quantifier); Finding { truth: Truth::Unmeasured, text: String::new() } }
-    /// As a threshold (`--fail-if`).
-    pub fn check(&self, runs: &[Run]) -> Check { let _ = runs; Check { condition: String::new(), failed: true, found: String::new() } }
-    /// As the goal of a search (`--find-max`).
-    pub fn probe(&self, load: u64, runs: &[Run]) -> Probe { let _ = runs; Probe { load, held: false, found: String::new() } }
+    /// Whether it is true of any, or of every one of these runs.
+    pub fn evaluate(&self, runs: &[Run], quantifier: Quantifier) -> Finding {
+        let unmeasured = |text| Finding { truth: Truth::Unmeasured, text };
+        let figures: Result<Vec<f64>, String> = runs.iter().map(|run| self.figure.of(run)).collect();
+        let figures = match figures {
+            Ok(figures) => figures,
+            Err(text) => return unmeasured(text),
+        };
+        // `Any` looks for the run that makes it true, `Every` for the one that doesn't.
+        let wants_largest = self.relation.wants_large() == (quantifier == Quantifier::Any);
+        let worst = figures.into_iter().reduce(if wants_largest { f64::max } else { f64::min });
+        let Some(worst) = worst else { return unmeasured("nothing was measured".to_owned()) };
+        let truth = if self.relation.holds(worst, self.bound) { Truth::True } else { Truth::False };
+        Finding { truth, text: self.words(worst, runs) }
+    }
+
+    /// As a threshold: the test fails if it is true of any run, or was not measured.
+    pub fn check(&self, runs: &[Run]) -> Check {
+        let finding = self.evaluate(runs, Quantifier::Any);
+        Check { condition: self.text.clone(), failed: finding.truth != Truth::False, found: finding.text }
+    }
+
+    /// As the goal of a search: the load keeps it if it is true of every run.
+    pub fn probe(&self, load: u64, runs: &[Run]) -> Probe {
+        let finding = self.evaluate(runs, Quantifier::Every);
+        Probe { load, held: finding.truth == Truth::True, found: finding.text }
+    }
+
+    fn words(&self, value: f64, runs: &[Run]) -> String {
+        let primary = runs.first().map(|run| run.primary.as_str());
+        let name = self.figure.name(primary);
+        let value = self.figure.unit().words(value);
+        match runs.len() {
+            1 => format!("{name} {value}"),
+            runs => format!("{name} {value} (worst of {runs} runs)"),
+        }
+    }
 }
-impl std::fmt::Display for Condition { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) } }
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn condition(text: &str) -> Condition {
+        text.parse().expect("a condition")
+    }
+
+    /// Two runs with a p99 of 40 ms and of 60 ms.
+    fn runs() -> Vec<Run> {
+        [40_000, 60_000]
+            .map(|p99| {
+                let mut run = sample::run(1);
+                let values = (0..98).map(|_| 1_000).chain([p99, p99]);
+                run.measures.insert("delivery".to_owned(), sample::measure(values));
+                run
+            })
+            .into()
+    }
+
+    #[test]
+    fn the_worst_run_decides() {
+        let cases = [
+            ("p99>50ms", Quantifier::Any, Truth::True, "60.0 ms"),
+            ("p99>50ms", Quantifier::Every, Truth::False, "40.0 ms"),
+            ("p99<50ms", Quantifier::Every, Truth::False, "60.0 ms"),
+            ("p99<50ms", Quantifier::Any, Truth::True, "40.0 ms"),
+            ("p99<=70ms", Quantifier::Every, Truth::True, "60.0 ms"),
+            ("p99>=70ms", Quantifier::Any, Truth::False, "60.0 ms"),
+        ];
+        for (text, quantifier, truth, value) in cases {
+            let finding = condition(text).evaluate(&runs(), quantifier);
+            assert_eq!(finding.truth, truth, "{text}, {quantifier:?}");
+            assert!(finding.text.contains(value), "{text}: {}", finding.text);
+        }
+    }
+
+    #[test]
+    fn a_threshold_fails_a_test_and_a_goal_is_kept() {
+        let check = condition(" p99 > 50ms ").check(&runs());
+        assert_eq!((check.condition.as_str(), check.failed), ("p99 > 50ms", true));
+        assert_eq!(check.found, "p99 of delivery 60.0 ms (worst of 2 runs)");
+        assert!(!condition("p99>70ms").check(&runs()).failed);
+        let probe = condition("p99<50ms").probe(100, &runs()[..1]);
+        assert_eq!((probe.load, probe.held, probe.found.as_str()), (100, true, "p99 of delivery 40.0 ms"));
+    }
+
+    #[test]
+    fn what_was_not_measured_fails_a_test_and_keeps_no_load() {
+        for text in ["p99 of logn>1s", "throughput of logins<5", "cpu of gatway>90%", "memory of x>1GiB"] {
+            let check = condition(text).check(&runs());
+            assert!(check.failed, "{text}: {}", check.found);
+            assert!(!condition(text).probe(1, &runs()).held, "{text}");
+        }
+        let found = condition("p99 of logn>1s").check(&runs()).found;
+        assert_eq!(found, "no `logn` was measured: there is `delivery`, `login`");
+        assert_eq!(condition("p99>1s").check(&[]).found, "nothing was measured");
+        let mut elsewhere = sample::run(1);
+        elsewhere.servers.clear();
+        assert!(condition("cpu-per-message>1s").check(&[elsewhere]).failed, "its servers run elsewhere");
+    }
+
+    #[test]
+    fn each_figure_is_found_in_its_run() {
+        let run = sample::run(4);
+        let cases = [
+            ("errors>14", true, "errors 15"),
+            ("errors of timed out>14", false, "errors of timed out 14"),
+            ("errors of nothing known>0", false, "errors of nothing known 0"),
+            ("error-rate>1%", false, "error-rate <0.001 %"),
+            ("players<1.2k", false, "players 1,200"),
+            ("max of login>1s", false, "max of login"),
+            ("p99.9>1us", true, "p99.9 of delivery"),
+            ("p97.5>1us", true, "p97.5 of delivery"),
+            ("memory of gateway>30MiB", true, "memory of gateway 31.0 MiB"),
+            ("memory>67MiB", false, "memory 66.0 MiB"),
+            ("memory-per-player of gateway>16KiB", true, "memory-per-player of gateway 18.8 KiB"),
+            ("cpu of redis>5%", false, "cpu of redis 3"),
+            ("cpu of load>50%", true, "cpu of load 68"),
+            ("cpu-per-message<1us", false, "cpu-per-message 2."),
+            ("cpu-per-message of gateway<5us", true, "cpu-per-message of gateway 1."),
+            ("throughput<100k", false, "throughput 2"),
+            ("throughput of sent<100k", true, "throughput of sent 2"),
+        ];
+        for (text, failed, words) in cases {
+            let check = condition(text).check(std::slice::from_ref(&run));
+            assert_eq!(check.failed, failed, "{text}: {}", check.found);
+            assert!(check.found.starts_with(words), "{text}: {}", check.found);
+        }
+    }
+}

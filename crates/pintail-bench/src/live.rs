@@ -1,6 +1,6 @@
 //! How the test goes, while it goes.
-use std::time::Duration;
 use crate::report::Sample;
+use std::time::Duration;
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Display {
@@ -11,7 +11,9 @@ pub enum Display {
 }
 impl Display {
     /// What suits the standard error.
-    pub fn of_stderr() -> Self { Self::Lines }
+    pub fn of_stderr() -> Self {
+        Self::Lines
+    }
 }
 /// What is shown each second.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +29,18 @@ pub struct Moment<'a> {
 }
 /// The display, on the standard error.
 #[derive(Debug)]
-pub struct Progress { display: Display }
+pub struct Progress {
+    display: Display,
+}
 impl Progress {
     /// A display with nothing shown.
-    pub fn new(display: Display) -> Self { Self { display } }
+    pub fn new(display: Display) -> Self {
+        Self { display }
+    }
     /// Shows what was seen in the last second. Call it each second.
-    pub fn show(&mut self, now: &Moment<'_>) { let _ = (now, self.display); }
+    pub fn show(&mut self, now: &Moment<'_>) {
+        let _ = (now, self.display);
+    }
     /// Takes the display off the terminal, for what is printed next. Dropping it does the same.
     pub fn finish(&mut self) {}
 }

@@ -1,1 +1,149 @@
-//! Figures made from what was measured.
+//! Figures made from what was measured, one run or several.
+
+use super::{HistogramError, Measure, ProcessUse, Report, Run};
+
+impl ProcessUse {
+    /// CPU seconds, user and system.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.user_seconds + self.system_seconds
+    }
+
+    /// How many bytes more it had at the end. Less than 0 if it gave some back.
+    pub fn memory_growth(&self) -> f64 {
+        self.memory_after as f64 - self.memory_before as f64
+    }
+}
+
+impl Run {
+    /// How many of what `primary` names were done.
+    pub fn operations(&self) -> u64 {
+        self.measures.get(&self.primary).map_or(0, |measure| measure.count)
+    }
+
+    /// How many of what `primary` names were done each second.
+    pub fn throughput(&self) -> f64 {
+        if self.seconds > 0.0 { self.operations() as f64 / self.seconds } else { 0.0 }
+    }
+
+    /// CPU seconds of Pintail's servers; `None` if they run elsewhere.
+    pub fn server_cpu_seconds(&self) -> Option<f64> {
+        self.sum_of_servers(ProcessUse::cpu_seconds)
+    }
+
+    /// Microseconds of CPU that the servers spent for each of what `primary` names; `None` if that isn't known.
+    pub fn cpu_per_message(&self) -> Option<f64> {
+        per(self.server_cpu_seconds()? * 1e6, self.operations())
+    }
+
+    /// Resident memory of the servers at the end, in bytes; `None` if they run elsewhere.
+    pub fn server_memory(&self) -> Option<f64> {
+        self.sum_of_servers(|server| server.memory_after as f64)
+    }
+
+    /// How many bytes the servers took for each player during the window; `None` if that isn't known.
+    pub fn memory_per_player(&self) -> Option<f64> {
+        per(self.sum_of_servers(ProcessUse::memory_growth)?, self.players)
+    }
+
+    /// How many things went wrong.
+    pub fn error_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// How many of the things that were tried went wrong: 1 is all of them. `None` if nothing was tried.
+    pub fn error_rate(&self) -> Option<f64> {
+        let errors = self.error_count();
+        per(errors as f64, errors + self.operations())
+    }
+
+    fn sum_of_servers(&self, figure: impl Fn(&ProcessUse) -> f64) -> Option<f64> {
+        let servers: Vec<f64> = self.servers.iter().filter(|server| server.is_server).map(figure).collect();
+        (!servers.is_empty()).then(|| servers.iter().sum())
+    }
+}
+
+impl Report {
+    /// What the servers' CPU per message was, as a multiple of the trivial server's: the median of the runs. `None` if one
+    /// of them wasn't measured.
+    pub fn multiple_of_trivial(&self) -> Option<f64> {
+        let trivial = self.calibration.as_ref()?.cpu_per_message().filter(|&cost| cost > 0.0)?;
+        let costs: Option<Vec<f64>> = self.runs.iter().map(Run::cpu_per_message).collect();
+        Some(median(costs?)? / trivial)
+    }
+}
+
+impl Measure {
+    /// What was measured in several runs, as one distribution.
+    ///
+    /// # Errors
+    /// If one of them has no distribution.
+    pub(crate) fn of_all(measures: &[&Measure]) -> Result<Self, HistogramError> {
+        if let [only] = measures {
+            return Ok((*only).clone());
+        }
+        let mut all = hdrhistogram::Histogram::new(3).expect("three digits are within its bounds");
+        for measure in measures {
+            all.add(measure.to_histogram()?).expect("it grows by itself");
+        }
+        Ok(Self::of(&all))
+    }
+}
+
+/// A share of a sum; `None` if it is of none.
+pub(crate) fn per(sum: f64, number: u64) -> Option<f64> {
+    (number > 0).then(|| sum / number as f64)
+}
+
+/// The value in the middle; `None` if there is none.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        length if length.is_multiple_of(2) => Some(f64::midpoint(values[middle - 1], values[middle])),
+        _ => Some(values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{measure, report, run};
+    use super::*;
+
+    #[test]
+    fn what_a_message_costs_is_what_the_servers_spent() {
+        let run = run(1);
+        let cpu: f64 = run.servers.iter().filter(|server| server.is_server).map(ProcessUse::cpu_seconds).sum();
+        let cost = run.cpu_per_message().expect("servers and messages");
+        assert!((cost - cpu * 1e6 / run.operations() as f64).abs() < 1e-9);
+        assert!(run.servers.iter().any(|server| !server.is_server), "Redis is among the processes and not counted");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        let mut run = run(1);
+        run.servers.clear();
+        assert_eq!((run.cpu_per_message(), run.memory_per_player()), (None, None));
+        run.measures.clear();
+        run.errors.clear();
+        run.seconds = 0.0;
+        assert_eq!((run.throughput(), run.error_rate()), (0.0, None));
+        let mut report = report();
+        report.calibration = None;
+        assert_eq!(report.multiple_of_trivial(), None);
+    }
+
+    #[test]
+    fn runs_are_taken_together() {
+        let (first, second) = (measure(1..=1_000), measure(1_001..=2_000));
+        let all = Measure::of_all(&[&first, &second]).expect("sound histograms");
+        assert_eq!((all.count, all.p50, all.max), (2_000, 1_000, 2_000));
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

@@ -27,7 +27,9 @@ pub enum ReportError {
         error: std::io::Error,
     },
     /// The file is larger than a report can be.
-    #[error("{path} has {bytes} bytes, more than a report can have. Give the file that `pintail bench … --json FILE` wrote.")]
+    #[error(
+        "{path} has {bytes} bytes, more than a report can have. Give the file that `pintail bench … --json FILE` wrote."
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -54,7 +56,9 @@ pub enum ReportError {
         found: u64,
     },
     /// A distribution in the report can't be decoded.
-    #[error("{path} has a `{measure}` that can't be read: {error}. The file was damaged or edited: run the test again.")]
+    #[error(
+        "{path} has a `{measure}` that can't be read: {error}. The file was damaged or edited: run the test again."
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -113,26 +113,23 @@ fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
         return Err(HistogramError::Damaged);
     }
     let digits = u8::try_from(digits).map_err(|_| HistogramError::Damaged)?;
-    let mut histogram =
-        Histogram::new_with_bounds(lowest, highest, digits).map_err(|_| HistogramError::Damaged)?;
+    let mut histogram = Histogram::new_with_bounds(lowest, highest, digits).map_err(|_| HistogramError::Damaged)?;
     record(&mut histogram, numbers)?;
     Ok(histogram)
 }
 
 fn record(histogram: &mut Histogram<u64>, mut numbers: &[u8]) -> Result<(), HistogramError> {
     let mut value = 0_u64;
+    let mut buckets_left = histogram.distinct_values() as u64;
     while !numbers.is_empty() {
         let number = take_number(&mut numbers).ok_or(HistogramError::Damaged)?;
+        let buckets = if number > 0 { 1 } else { number.unsigned_abs() };
+        buckets_left = buckets_left.checked_sub(buckets).ok_or(HistogramError::Damaged)?;
         if number > 0 {
             histogram.record_n(value, number.unsigned_abs()).map_err(|_| HistogramError::Damaged)?;
         }
-        let mut buckets = if number > 0 { 1 } else { number.unsigned_abs() };
-        while buckets > 0 {
-            if value > histogram.high() {
-                return Err(HistogramError::Damaged);
-            }
+        for _ in 0..buckets {
             value = histogram.next_non_equivalent(value);
-            buckets -= 1;
         }
     }
     Ok(())

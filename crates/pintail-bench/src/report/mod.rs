@@ -6,14 +6,19 @@
 mod compare;
 mod figures;
 mod file;
-mod format;
+pub(crate) mod format;
+#[cfg(test)]
+mod golden;
 mod grid;
 mod histogram;
 mod html;
 mod model;
+#[cfg(test)]
+pub(crate) mod sample;
+mod summary;
 mod text;
 
-pub use compare::{Change, Comparison, NotComparable, Verdict, compare};
+pub use compare::{Change, Comparison, Kind, NotComparable, Side, Verdict, Which, compare};
 pub use file::{ReportError, read, write};
 pub use grid::Paint;
 pub use histogram::HistogramError;
