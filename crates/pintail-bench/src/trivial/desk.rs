@@ -162,7 +162,10 @@ impl Desk {
         let table = match request.request? {
             Request::CreateRoom(create) => Some(self.create(peer, create)),
             Request::JoinRoom(join) => {
-                let join_room::By::Room(id) = join.by? else { return None };
+                let id = match join.by? {
+                    join_room::By::Room(id) => id,
+                    join_room::By::Invite(code) => code.parse().ok()?,
+                };
                 let table = self.rooms.borrow().get(&id)?.clone();
                 sit(peer, &table);
                 Some(table)
@@ -198,6 +201,8 @@ impl Desk {
             players_min: 1,
             state: RoomState::Wait.into(),
             owner: peer.session,
+            // Nobody is kept out here, so a room's number is as good as a code.
+            invite: id.to_string(),
             ..Room::default()
         };
         let table = Rc::new(Table { room: RefCell::new(room), relays, members: RefCell::default() });
@@ -288,7 +293,11 @@ mod tests {
 
     fn join(desk: &Desk, room: u64) -> Rc<Peer> {
         let peer = desk.arrive();
-        ask(desk, &peer, Request::JoinRoom(JoinRoom { by: Some(join_room::By::Room(room)) })).unwrap();
+        let by = match peer.session % 2 {
+            0 => join_room::By::Room(room),
+            _ => join_room::By::Invite(room.to_string()),
+        };
+        ask(desk, &peer, Request::JoinRoom(JoinRoom { by: Some(by) })).unwrap();
         peer
     }
 

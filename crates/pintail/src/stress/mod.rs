@@ -19,7 +19,7 @@ use std::io::IsTerminal;
 
 use pintail_bench::Bots;
 use pintail_bench::cluster::Hold;
-use pintail_bench::report::{self, Paint as ReportPaint, ReportError};
+use pintail_bench::report::{self, Machine, Paint as ReportPaint, ReportError};
 use pintail_bench::trivial;
 
 use crate::config::bench::{BenchArgs, BuiltIn, CompareArgs, ReportArgs, What};
@@ -45,8 +45,10 @@ pub(crate) fn run(args: BenchArgs, bots: &Bots) -> Result<(), Failure> {
         What::Bots { name, args } => bots.get(&name).map(|kind| Test::of_bots(kind, &args)),
     };
     let test = test.expect("every other command is a scenario");
-    let cores = place::take_cores(&test.options.place)?;
-    on_this_thread(test::run(&test, &cores))?
+    // As it was found, before this thread keeps to some of its cores.
+    let machine = Machine::here();
+    let pins = place::take_cores(&test.options.place)?;
+    on_this_thread(test::run(&test, &pins, machine))?
 }
 
 /// Runs a future on a runtime of this thread alone.

@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    fn report(&mut self, test: &Test, told: Option<Told>) -> Report {
+    fn report(&mut self, test: &Test, machine: Machine, told: Option<Told>) -> Report {
         let checks = test.options.result.fail_if.iter().map(|condition| condition.check(&self.runs)).collect();
         let mut scenario = test.scenario.describe();
         scenario.settings.insert("seed".to_owned(), self.seed.to_string());
@@ -60,7 +60,7 @@ impl Outcome {
             pintail: env!("CARGO_PKG_VERSION").to_owned(),
             command: shown(std::env::args()),
             started_at: self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            machine: Machine::here(),
+            machine,
             target: self.target.clone(),
             scenario,
             shape: if is_search { format!("{players} players") } else { test.shape().to_string() },
@@ -111,8 +111,13 @@ fn generator_share(run: &Run) -> f64 {
 ///
 /// # Errors
 /// If it can't be written, or by the exit code of an interruption, a death or a threshold, in this order.
-pub(super) fn conclude(test: &Test, mut outcome: Outcome, told: Option<Told>) -> Result<(), Failure> {
-    let report = outcome.report(test, told);
+pub(super) fn conclude(
+    test: &Test,
+    mut outcome: Outcome,
+    machine: Machine,
+    told: Option<Told>,
+) -> Result<(), Failure> {
+    let report = outcome.report(test, machine, told);
     print(report::table(&report, paint()).trim_end())?;
     let result = &test.options.result;
     if let Some(path) = &result.json {

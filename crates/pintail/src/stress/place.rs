@@ -141,7 +141,7 @@ impl Opened {
             Transport::Websocket => "; players over WebSockets",
         };
         let pins = pins.to_string();
-        let pinned = if pins.is_empty() { String::new() } else { format!("; on cores {pins}") };
+        let pinned = if pins.is_empty() { String::new() } else { format!("; pinned to cores {pins}") };
         Self {
             gateways,
             processes: cluster.processes(),
@@ -161,13 +161,15 @@ fn plan(args: &PlaceArgs, pins: &Pins) -> Result<Plan, Failure> {
         (Store::Redis, None) => StoreChoice::OwnRedis,
         (Store::Redis, Some(url)) => StoreChoice::Redis(url.expose().to_owned()),
     };
+    // Only a Redis that is started with the servers can be put anywhere.
+    let redis = pins.redis.clone().filter(|_| store == StoreChoice::OwnRedis);
     Ok(Plan {
         launcher: launcher()?,
         store,
         gateways: args.gateways,
         lobbies: args.lobby_servers,
         games: args.game_servers,
-        pins: pins.clone(),
+        pins: Pins { redis, ..pins.clone() },
     })
 }
 

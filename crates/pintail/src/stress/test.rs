@@ -5,7 +5,7 @@ use pintail_bench::live::{Display, Progress};
 use pintail_bench::pins::Pins;
 use pintail_bench::profile::Profiles;
 use pintail_bench::reach::Reach;
-use pintail_bench::report::{Run, Search};
+use pintail_bench::report::{Machine, Run, Search};
 use pintail_bench::search::{Bisection, Next, Verdict};
 use pintail_bench::{BotKind, LoadShape, Scenario};
 
@@ -72,7 +72,7 @@ impl Test {
 ///
 /// # Errors
 /// If it could not be measured, or by the exit code of a threshold.
-pub(super) async fn run(test: &Test, pins: &Pins) -> Result<(), Failure> {
+pub(super) async fn run(test: &Test, pins: &Pins, machine: Machine) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
     let measured = tokio::select! {
         measured = measure(test, pins, &interrupt) => measured,
@@ -80,7 +80,7 @@ pub(super) async fn run(test: &Test, pins: &Pins) -> Result<(), Failure> {
         () = interrupt.now.cancelled() => Err(Failure::new("it was ended before there was a report")),
     };
     match (measured, interrupt.told()) {
-        (Ok(outcome), told) => outcome::conclude(test, outcome, told),
+        (Ok(outcome), told) => outcome::conclude(test, outcome, machine, told),
         (Err(Failure::Failed { sentence, .. }), Some(told)) => Err(Failure::with_code(told.exit_code(), sentence)),
         (Err(failure), _) => Err(failure),
     }
@@ -112,7 +112,10 @@ async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outc
         None => stage.repeat(test).await?,
     }
     if test.options.result.calibrate && !interrupt.soon.is_cancelled() && stage.outcome.death.is_none() {
-        stage.calibrate(test, pins).await?;
+        // What was measured is worth a report without it.
+        if let Err(failure) = stage.calibrate(test, pins).await {
+            stage.outcome.notes.push(format!("There is no calibration: {failure}."));
+        }
     }
     stage.progress.finish();
     Ok(stage.outcome)
