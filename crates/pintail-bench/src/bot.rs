@@ -4,10 +4,9 @@
 //! through its [`BotContext`]. It never waits, so one core runs thousands of them.
 //!
 //! ```
-//! use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use pintail_bench::bot::{Bot, BotContext, BotKind, Bots, Inputs};
+//! use pintail_bench::bot::{Bot, BotContext, BotKind, Bots};
 //! use rand::RngExt;
 //!
 //! /// Guesses a number from 1 to 100 twice a second, until the game says that it was right.
@@ -27,14 +26,9 @@
 //! }
 //!
 //! let kind = BotKind {
-//!     name: "guess".to_owned(),
-//!     game: "guess-a-number".to_owned(),
-//!     settings: String::new(),
 //!     room_players: 2,
 //!     every: Some(Duration::from_millis(500)),
-//!     inputs: Inputs::Measured,
-//!     primary: "input",
-//!     make: Arc::new(|_seed| Box::new(Guesser)),
+//!     ..BotKind::new("guess", "guess-a-number", |_seed| Guesser)
 //! };
 //! let bots = Bots::new().with(kind);
 //! assert!(bots.get("guess").is_some());
@@ -218,6 +212,24 @@ pub struct BotKind {
     pub primary: &'static str,
     /// Makes a bot, from a seed of its own.
     pub make: MakeBot,
+}
+
+impl BotKind {
+    /// Bots that play this game alone, without moves of their own, and whose inputs are measured. What differs is said by
+    /// `BotKind { room_players: 2, ..BotKind::new(…) }`.
+    #[must_use]
+    pub fn new<B: Bot + 'static>(name: &str, game: &str, make: impl Fn(u64) -> B + Send + Sync + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            game: game.to_owned(),
+            settings: String::new(),
+            room_players: 1,
+            every: None,
+            inputs: Inputs::Measured,
+            primary: "input",
+            make: Arc::new(move |seed| Box::new(make(seed))),
+        }
+    }
 }
 
 /// Makes a bot from a seed.

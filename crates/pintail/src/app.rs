@@ -34,10 +34,9 @@ pub fn main(types: GameTypes) -> ExitCode {
 ///
 /// ```no_run
 /// use std::process::ExitCode;
-/// use std::sync::Arc;
 /// use std::time::Duration;
 ///
-/// use pintail::bench::{Bot, BotContext, BotKind, Bots, Inputs};
+/// use pintail::bench::{Bot, BotContext, BotKind, Bots};
 /// use pintail::games::Echo;
 ///
 /// /// Says something now and then.
@@ -50,21 +49,13 @@ pub fn main(types: GameTypes) -> ExitCode {
 /// }
 ///
 /// fn main() -> ExitCode {
-///     let talkers = BotKind {
-///         name: "talk".to_owned(),
-///         game: "echo".to_owned(),
-///         settings: String::new(),
-///         room_players: 4,
-///         every: Some(Duration::from_secs(1)),
-///         inputs: Inputs::Measured,
-///         primary: "input",
-///         make: Arc::new(|_seed| Box::new(Talker)),
-///     };
+///     let every = Some(Duration::from_secs(1));
+///     let talkers = BotKind { every, ..BotKind::new("talk", "echo", |_seed| Talker) };
 ///     pintail::Program::new(pintail::GameTypes::new().with::<Echo>()).bots(Bots::new().with(talkers)).main()
 /// }
 /// ```
 ///
-/// `cargo run --release -- bench talk --self --rooms 100` then measures how that goes.
+/// `cargo run --release -- bench talk --self --players 100` then measures how that goes.
 #[derive(Debug)]
 pub struct Program {
     types: GameTypes,

@@ -131,6 +131,16 @@ impl Recorder {
         }
     }
 
+    /// What was expected of `since` comes to nothing, and nobody is to blame.
+    pub(crate) fn forget(&mut self, name: &'static str, since: Instant) {
+        if self.window.contains(since)
+            && let Some(place) = self.place(name)
+        {
+            let begun = &mut self.measures[place].begun;
+            *begun = begun.saturating_sub(1);
+        }
+    }
+
     /// Something is done that should have begun at `since`.
     pub(crate) fn took(&mut self, name: &'static str, since: Instant, now: Instant) {
         let Some(place) = self.place(name) else { return };
@@ -334,6 +344,18 @@ mod tests {
         let measure = &recording.measures["delivery"];
         assert_eq!((measure.count, measure.p50 / 10_000), (9, 200));
         assert_eq!(recording.errors, [("delivery never done".to_owned(), 7)].into());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_no_error() {
+        let (mut recorder, start) = (Recorder::new("input"), Instant::now());
+        recorder.open(start);
+        recorder.expect("input", start, 2);
+        recorder.took("input", start, start + millis(1));
+        recorder.forget("input", start);
+        recorder.close(start + SECOND);
+        let recording = recorder.finish(start + SECOND * 2);
+        assert_eq!((recording.measures["input"].count, recording.errors.len()), (1, 0));
     }
 
     #[test]

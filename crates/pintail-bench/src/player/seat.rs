@@ -215,6 +215,9 @@ impl Seat {
             _ => {}
         }
         self.confirm(now);
+        if let Some(Ok(Over::Ended)) = self.over {
+            self.hand.forget_unconfirmed(self.ticket.stage());
+        }
         Ok(())
     }
 
@@ -302,6 +305,15 @@ impl Hand {
             recorder.expect(INPUT, due, 1);
         }
         Sent::Sent
+    }
+}
+
+impl Hand {
+    /// What was under way when the game ended comes to nothing: by its rules, and not by a fault.
+    fn forget_unconfirmed(&mut self, stage: &Stage) {
+        for since in self.unconfirmed.iter_mut().flat_map(|unconfirmed| unconfirmed.drain(..)) {
+            stage.recorder.borrow_mut().forget(INPUT, since);
+        }
     }
 }
 
