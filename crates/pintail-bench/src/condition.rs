@@ -19,7 +19,7 @@ mod parse;
 
 use std::fmt;
 
-use self::figure::{Figure, Unit};
+use self::figure::Figure;
 pub use self::parse::ConditionError;
 use crate::report::{Check, Probe, Run};
 

@@ -142,3 +142,54 @@ fn check_histograms(path: &Path, report: &Report) -> Result<(), ReportError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        let report = sample::report();
+        std::fs::write(&path, "what was there before").expect("a file");
+        write(&path, &report).expect("a folder that can be written");
+        assert_eq!(read(&path).expect("as written"), report);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_that_is_no_report_is_refused_with_what_to_do() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        let mut damaged = sample::report();
+        damaged.runs[1].measures.get_mut("login").expect("a measure").histogram.truncate(40);
+        let damaged = serde_json::to_string(&damaged).expect("JSON");
+        let cases = [
+            ("", "is no report of a stress test"),
+            ("{}", "missing field `format`"),
+            ("{\"format\": 1}", "missing field"),
+            ("{\"format\": 7, \"runs\": 3}", "is a report of format 7, and this program reads format 1"),
+            (&damaged, "has a `login` that can't be read"),
+        ];
+        for (text, words) in cases {
+            std::fs::write(&path, text).expect("a file");
+            let error = read(&path).expect_err(text).to_string();
+            assert!(error.contains(words) && error.ends_with('.'), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_its_name() {
+        let path = folder().path().join("gone").join("report.json");
+        let error = read(&path).expect_err("no such folder").to_string();
+        assert!(error.contains("report.json can't be read"), "{error}");
+        let error = write(&path, &sample::report()).expect_err("no such folder").to_string();
+        assert!(error.contains("--json"), "{error}");
+    }
+}

@@ -83,6 +83,22 @@ pub(crate) fn number(number: f64) -> String {
     format!("{sign}{}", count(number.abs().round() as u64))
 }
 
+/// A number that fits beside an axis: 20k, 1.5M.
+pub(crate) fn compact(number: f64) -> String {
+    match number.abs() {
+        size if size >= 1e6 => format!("{}M", shortest(number / 1e6)),
+        size if size >= 1e4 => format!("{}k", shortest(number / 1e3)),
+        size if size < 100.0 => digits(number),
+        _ => self::number(number),
+    }
+}
+
+/// A number without zeros at the end of its fraction.
+fn shortest(number: f64) -> String {
+    let text = digits(number);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 /// More than one of what this word says.
 pub(crate) fn plural(word: &str) -> String {
     match word.strip_suffix('y') {
@@ -190,6 +206,7 @@ mod tests {
         assert_eq!(percent(0.000_000_1), "<0.001 %");
         assert_eq!(change(-0.1234), "-12.3 %");
         assert_eq!(number(f64::NAN), "?");
+        assert_eq!([0.5, 20.0, 2_500.0, 20_000.0, 1.5e6].map(compact), ["0.50", "20.0", "2,500", "20k", "1.5M"]);
     }
 
     #[test]

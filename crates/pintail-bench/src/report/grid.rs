@@ -1,5 +1,7 @@
 //! Text in columns, with or without colours.
 
+use std::io::IsTerminal;
+
 /// Whether text for the terminal has colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
@@ -20,6 +22,13 @@ pub(crate) enum Tone {
 }
 
 impl Paint {
+    /// Colours on a terminal, unless its user wants none (`NO_COLOR`, see no-color.org) or it has none.
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        let is_set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let is_dumb = is_set("TERM").is_none_or(|kind| kind == "dumb");
+        if stream.is_terminal() && !is_dumb && is_set("NO_COLOR").is_none() { Self::Colour } else { Self::Plain }
+    }
+
     /// The text with the codes of its tone around it.
     pub(crate) fn paint(self, text: &str, tone: Tone) -> String {
         let code = match (self, tone) {
@@ -136,7 +145,8 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    let Some(kept) = width.checked_sub(1) else { return String::new() };
+    let kept: String = text.chars().take(kept).collect();
     format!("{}…", kept.trim_end())
 }
 

@@ -179,6 +179,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn a_distribution_is_read_as_it_was_written(values in prop::collection::vec(0_u64..60_000_000, 0..300)) {
             let written = histogram(&values);

@@ -1,6 +1,6 @@
 //! What was measured: the report, and what is made of it.
 //!
-//! [`Report`] is the data, as it stands in a JSON file ([`read`], [`write`]). From it are made a [`table`] for the
+//! [`Report`] is the data, as it stands in a JSON file ([`read`], [`write()`]). From it are made a [`table`] for the
 //! terminal, a page for the browser ([`html`]) and the difference of two tests ([`compare`]).
 
 mod compare;
@@ -9,7 +9,7 @@ mod file;
 pub(crate) mod format;
 #[cfg(test)]
 mod golden;
-mod grid;
+pub(crate) mod grid;
 mod histogram;
 mod html;
 mod model;

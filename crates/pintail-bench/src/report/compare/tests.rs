@@ -102,7 +102,7 @@ fn tests_that_differ_are_refused_or_warned_of() {
     after.runs[0].players += 1;
     after.interrupted = true;
     assert_eq!(compare(&before, &after).expect("one scenario").warnings.len(), 5);
-    assert_eq!(compare(&before, &before).expect("one scenario").warnings, [String::new(); 0]);
+    assert!(compare(&before, &before).expect("one scenario").warnings.is_empty());
 
     after.runs[0].primary = "round trip".to_owned();
     assert!(matches!(compare(&before, &after), Err(NotComparable::OtherMeasure { .. })));

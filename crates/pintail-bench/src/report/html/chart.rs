@@ -68,7 +68,7 @@ pub(super) enum MarkKind {
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 66.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 22.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 30.0;
 
@@ -77,9 +77,9 @@ impl Chart {
     pub(super) fn figure(&self) -> String {
         let mut html = format!("<figure>\n<figcaption>{}{}</figcaption>\n", escape(&self.title), self.scale_note());
         html += &self.legend();
-        write!(
+        writeln!(
             html,
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n{}{}{}{}</svg>\n",
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n{}{}{}{}</svg>",
             escape(&format!("{}. {}", self.title, self.description)),
             self.grid(),
             self.paths(),
@@ -111,20 +111,25 @@ impl Chart {
         let mut svg = String::new();
         for (value, name) in &self.y.ticks {
             let y = self.y_of(*value);
-            write!(
+            writeln!(
                 svg,
-                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"y\">{}</text>\n",
-                WIDTH - RIGHT, LEFT - 8.0, y + 4.0, escape(name)
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"y\">{}</text>",
+                WIDTH - RIGHT,
+                LEFT - 8.0,
+                y + 4.0,
+                escape(name)
             )
             .expect("a string can be written");
         }
         let bottom = HEIGHT - BOTTOM;
         for (value, name) in &self.x.ticks {
             let x = self.x_of(*value);
-            write!(
+            writeln!(
                 svg,
-                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{:.1}\"/><text x=\"{x:.1}\" y=\"{:.1}\" class=\"x\">{}</text>\n",
-                bottom + 4.0, bottom + 20.0, escape(name)
+                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{:.1}\"/><text x=\"{x:.1}\" y=\"{:.1}\" class=\"x\">{}</text>",
+                bottom + 4.0,
+                bottom + 20.0,
+                escape(name)
             )
             .expect("a string can be written");
         }
@@ -169,7 +174,7 @@ impl Chart {
                 MarkKind::Good => ("good", format!("M{:.1} {y:.1}a6 6 0 1 0 12 0a6 6 0 1 0 -12 0", x - 6.0)),
                 MarkKind::Bad => ("bad", format!("M{:.1} {:.1}l10 10m0 -10l-10 10", x - 5.0, y - 5.0)),
             };
-            write!(svg, "<g class=\"mark {class}\"><title>{}</title><path d=\"{shape}\"/></g>\n", escape(&mark.hint))
+            writeln!(svg, "<g class=\"mark {class}\"><title>{}</title><path d=\"{shape}\"/></g>", escape(&mark.hint))
                 .expect("a string can be written");
         }
         svg
@@ -182,10 +187,10 @@ impl Chart {
         for (index, (_, hint)) in self.hints.iter().enumerate() {
             let left = index.checked_sub(1).map_or(LEFT, |before| f64::midpoint(places[before], places[index]));
             let right = places.get(index + 1).map_or(WIDTH - RIGHT, |after| f64::midpoint(*after, places[index]));
-            write!(
+            writeln!(
                 svg,
                 "<g class=\"hit\"><title>{}</title><rect x=\"{left:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{}\"/>\
-                 <path d=\"M{:.1} {TOP}V{}\"/></g>\n",
+                 <path d=\"M{:.1} {TOP}V{}\"/></g>",
                 escape(hint),
                 (right - left).max(0.0),
                 HEIGHT - BOTTOM - TOP,

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::super::format::{bytes, count, duration, micros, number, percent, plural, span};
+use super::super::format::{bytes, compact, count, duration, micros, number, percent, plural, span};
 use super::super::{Measure, Report, Run, Sample, Search};
 use super::axis::Axis;
 use super::chart::{Chart, Colour, Line, Look, Mark, MarkKind};
@@ -33,8 +33,11 @@ pub(super) fn of_run(run: &Run) -> String {
     .concat()
 }
 
+/// How a time is taken from a second.
+type TimeOf = fn(&Sample) -> Option<u64>;
+
 fn latency(run: &Run, series: &[Sample]) -> String {
-    let lines: [(&str, usize, fn(&Sample) -> Option<u64>); 3] =
+    let lines: [(&str, usize, TimeOf); 3] =
         [("max", 2, |sample| sample.max), ("p99", 1, |sample| sample.p99), ("p50", 0, |sample| sample.p50)];
     let values = || lines.iter().flat_map(|(_, _, of)| series.iter().filter_map(of)).map(|value| value as f64);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
@@ -55,7 +58,7 @@ fn latency(run: &Run, series: &[Sample]) -> String {
 
 fn throughput(run: &Run, series: &[Sample]) -> String {
     let high = series.iter().map(|sample| sample.sent.max(sample.received)).max().unwrap_or_default();
-    let y = Axis::from_zero(high as f64, 1.0, number);
+    let y = Axis::from_zero(high as f64, 1.0, compact);
     let lines = vec![
         line("received", Colour(0), Look::Line, series, |sample| Some(sample.received as f64)),
         line("sent", Colour(3), Look::Line, series, |sample| Some(sample.sent as f64)),
@@ -77,13 +80,9 @@ fn memory(run: &Run, series: &[Sample]) -> String {
     over_time("Memory: resident".to_owned(), Axis::from_zero(high, unit, bytes), lines, series, bytes)
 }
 
-/// Only if their number changes.
 fn players(series: &[Sample]) -> String {
-    let players = || series.iter().map(|sample| sample.players);
-    if players().min() == players().max() {
-        return String::new();
-    }
-    let y = Axis::from_zero(players().max().unwrap_or_default() as f64, 1.0, number);
+    let most = series.iter().map(|sample| sample.players).max().unwrap_or_default();
+    let y = Axis::from_zero(most as f64, 1.0, compact);
     let lines = vec![line("players", Colour(4), Look::Filled, series, |sample| Some(sample.players as f64))];
     over_time("Players".to_owned(), y, lines, series, number)
 }
@@ -94,7 +93,7 @@ fn errors(run: &Run, series: &[Sample]) -> String {
         return "<figure>\n<figcaption>Errors</figcaption>\n<p class=\"none\">None.</p>\n</figure>\n".to_owned();
     }
     let lines = vec![line("errors a second", Colour(2), Look::Filled, series, |sample| Some(sample.errors as f64))];
-    over_time("Errors".to_owned(), Axis::from_zero(high as f64, 1.0, number), lines, series, number)
+    over_time("Errors".to_owned(), Axis::from_zero(high as f64, 1.0, compact), lines, series, number)
 }
 
 fn processes(run: &Run, series: &[Sample], of: impl Fn(&super::super::ProcessSample) -> f64) -> Vec<Line> {
@@ -237,8 +236,13 @@ fn nines(share: f64) -> f64 {
 }
 
 fn nines_ticks(most: f64) -> Vec<(f64, String)> {
-    let shares = [0.0, 0.5, 0.9, 0.99, 0.999, 0.999_9, 0.999_99, 0.999_999, 0.999_999_9];
-    shares.into_iter().filter(|share| nines(*share) <= most).map(|share| (nines(share), share_words(share))).collect()
+    // Names get longer with each nine, and the room for them narrower with each further one.
+    let shares: &[f64] = match most {
+        _ if most < 3.0 => &[0.0, 0.5, 0.9, 0.99],
+        _ if most < 5.5 => &[0.0, 0.9, 0.99, 0.999, 0.999_9, 0.999_99],
+        _ => &[0.0, 0.9, 0.99, 0.999, 0.999_9, 0.999_999],
+    };
+    shares.iter().filter(|share| nines(**share) <= most).map(|share| (nines(*share), share_words(*share))).collect()
 }
 
 fn share_words(share: f64) -> String {
@@ -279,7 +283,7 @@ pub(super) fn search(search: &Search) -> String {
         title: format!("Search for the most {} with {}", search.unit, search.condition),
         description: search.largest.map_or("None kept it.".to_owned(), |load| format!("{} kept it.", count(load))),
         x: Axis::named(ticks, end),
-        y: Axis::from_zero(most as f64, 1.0, number),
+        y: Axis::from_zero(most as f64, 1.0, compact),
         lines,
         marks: marks.collect(),
         hints: Vec::new(),
@@ -308,7 +312,7 @@ mod tests {
     fn shares_are_named_by_their_nines() {
         assert_eq!(
             nines_ticks(4.2).into_iter().map(|(_, name)| name).collect::<Vec<_>>(),
-            ["0%", "50%", "90%", "99%", "99.9%", "99.99%"]
+            ["0%", "90%", "99%", "99.9%", "99.99%"]
         );
     }
 

@@ -13,7 +13,7 @@ use super::format::{amount, bytes, count, duration, micros, moment, number, perc
 use super::summary::{Summary, key_figures};
 use super::{Profile, Report, Run};
 
-/// How the page looks. It has no `<`, `>` would be allowed, and no `&`: the page stays XML.
+/// How the page looks. There is no `<` and no `&` in it, so that the page stays well-formed XML.
 const STYLE: &str = include_str!("page.css");
 
 /// The report as one HTML file that needs no network: for a browser, a phone, a printer or a screen reader.
@@ -66,13 +66,13 @@ fn header(report: &Report, title: &str) -> String {
     let failed = report.checks.iter().filter(|check| check.failed).count();
     if failed > 0 {
         let words = format!("The test failed {}.", amount(failed as u64, "check"));
-        write!(html, "<p class=\"alarm\" role=\"alert\">{words}</p>\n").expect("a string can be written");
+        writeln!(html, "<p class=\"alarm\" role=\"alert\">{words}</p>").expect("a string can be written");
     }
     html += "<dl class=\"key\">\n";
     for (name, value, remark) in key_figures(report) {
         let remark = if remark.is_empty() { remark } else { format!("<dd class=\"remark\">{}</dd>", escape(&remark)) };
         let (name, value) = (escape(name), escape(&value));
-        write!(html, "<div><dt>{name}</dt><dd class=\"value\">{value}</dd>{remark}</div>\n")
+        writeln!(html, "<div><dt>{name}</dt><dd class=\"value\">{value}</dd>{remark}</div>")
             .expect("a string can be written");
     }
     html + "</dl>\n"
@@ -86,7 +86,7 @@ fn checks(report: &Report) -> String {
     for check in &report.checks {
         let (class, word) = if check.failed { ("failed", "failed") } else { ("ok", "ok") };
         let (condition, found) = (escape(&check.condition), escape(&check.found));
-        write!(html, "<li class=\"{class}\"><b>{word}</b><code>{condition}</code>{found}</li>\n")
+        writeln!(html, "<li class=\"{class}\"><b>{word}</b><code>{condition}</code>{found}</li>")
             .expect("a string can be written");
     }
     html + "</ul>\n"
@@ -98,22 +98,21 @@ fn charted(figures: &str) -> String {
 
 /// The charts of each run; of several, one is shown and the others are a click or an arrow key away.
 fn over_time(runs: &[Run]) -> String {
-    let [first, _, ..] = runs else {
+    if let [] | [_] = runs {
         return runs.first().map(|run| charted(&charts::of_run(run))).unwrap_or_default();
-    };
-    let _ = first;
+    }
     let mut html = String::from("<div class=\"tabs\">\n");
     for index in 1..=runs.len() {
         let checked = if index == 1 { " checked=\"checked\"" } else { "" };
-        write!(
+        writeln!(
             html,
-            "<input type=\"radio\" name=\"run\" id=\"run-{index}\"{checked}/><label for=\"run-{index}\">Run {index}</label>\n"
+            "<input type=\"radio\" name=\"run\" id=\"run-{index}\"{checked}/><label for=\"run-{index}\">Run {index}</label>"
         )
         .expect("a string can be written");
     }
     for (index, run) in runs.iter().enumerate() {
         let charts = charted(&charts::of_run(run));
-        write!(html, "<div class=\"panel panel-{}\">\n{charts}</div>\n", index + 1).expect("a string can be written");
+        writeln!(html, "<div class=\"panel panel-{}\">\n{charts}</div>", index + 1).expect("a string can be written");
     }
     html + "</div>\n"
 }
@@ -211,10 +210,10 @@ fn profiles(profiles: &[Profile]) -> String {
             &profile.svg[begin..]
         );
         let name = escape(&profile.server);
-        write!(
+        writeln!(
             html,
             "<details class=\"flames\">\n<summary>Flame graph of {name}</summary>\n<iframe sandbox=\"allow-scripts\" \
-             loading=\"lazy\" title=\"Flame graph of {name}\" srcdoc=\"{}\"></iframe>\n</details>\n",
+             loading=\"lazy\" title=\"Flame graph of {name}\" srcdoc=\"{}\"></iframe>\n</details>",
             escape(&page)
         )
         .expect("a string can be written");
