@@ -38,6 +38,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("pintail-lobby", ROLE),
     ("pintail-game", ROLE),
     ("pintail-client", &["pintail-core", "pintail-wire", "pintail-engine"]),
+    // It meets the servers over the wire, as players do.
+    ("pintail-bench", &["pintail-core", "pintail-wire", "pintail-net"]),
 ];
 
 const ROLE: &[&str] = &["pintail-core", "pintail-wire", "pintail-engine", "pintail-store", "pintail-net"];
