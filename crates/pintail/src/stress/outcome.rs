@@ -111,12 +111,7 @@ fn generator_share(run: &Run) -> f64 {
 ///
 /// # Errors
 /// If it can't be written, or by the exit code of an interruption, a death or a threshold, in this order.
-pub(super) fn conclude(
-    test: &Test,
-    mut outcome: Outcome,
-    machine: Machine,
-    told: Option<Told>,
-) -> Result<(), Failure> {
+pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told: Option<Told>) -> Result<(), Failure> {
     let report = outcome.report(test, machine, told);
     print(report::table(&report, paint()).trim_end())?;
     let result = &test.options.result;
