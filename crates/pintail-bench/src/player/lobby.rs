@@ -170,16 +170,17 @@ impl Player {
 
 /// The game that a room plays.
 pub(crate) fn game_of(room: &Room) -> Option<GameId> {
-    (room.state() == RoomState::Playing).then(|| GameId { room: RoomId(room.id), round: Round(room.round) })
+    let game = GameId { room: RoomId(room.id), round: Round(room.round) };
+    (room.state() == RoomState::Playing).then_some(game)
 }
 
 /// What an event makes of what is known of the room. Events may come late.
 pub(super) fn see(known: &mut Option<Room>, event: LobbyEvent) {
     match event.event {
-        Some(Event::RoomChanged(room)) => {
-            if known.as_ref().is_none_or(|known| known.id != room.id || known.version < room.version) {
-                *known = Some(room);
-            }
+        Some(Event::RoomChanged(room))
+            if known.as_ref().is_none_or(|known| known.id != room.id || known.version < room.version) =>
+        {
+            *known = Some(room);
         }
         Some(Event::RoomLeft(left)) if known.as_ref().is_some_and(|known| known.id == left.room) => *known = None,
         _ => {}

@@ -78,7 +78,7 @@ async fn find_game(player: &mut Player) -> Result<GameId, Trouble> {
     let me = player.session().0;
     if player.room().is_some_and(|room| room.owner != me && game_of(room).is_none()) {
         match player.ask_room(Request::SetReady(SetReady { ready: true })).await {
-            // The owner left, and ... or the game has begun without waiting: the room says which.
+            // The game has begun meanwhile: the room says so.
             Ok(_) | Err(Trouble::Refused { .. }) => {}
             Err(trouble) => return Err(trouble),
         }
