@@ -324,3 +324,6 @@ impl From<Broken> for Trouble {
         Self::Malformed
     }
 }
+
+#[cfg(test)]
+mod tests;
