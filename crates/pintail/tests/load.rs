@@ -137,7 +137,8 @@ fn workers_make_rooms_and_whole_games_beyond_what_one_player_may() {
         let (run, _) = load(&cluster.order(Scenario::Lobby(lobby), 3));
         assert_sound(&run);
         assert_eq!(run.players, 3);
-        assert!(run.measures[step].count >= run.measures[name].count, "{name}");
+        // The last cycle of each worker may have begun in the window, and its step after it.
+        assert!(run.measures[step].count + 3 >= run.measures[name].count, "{name}");
     }
 }
 

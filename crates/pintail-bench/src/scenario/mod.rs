@@ -315,7 +315,7 @@ impl Groups {
         match (&self.scenario, &self.bots) {
             (_, Some(bots)) => _ = tasks.spawn_local(table::host(ticket, bots.clone())),
             (Scenario::Lobby(lobby), _) => _ = tasks.spawn_local(lobby::work(ticket, *lobby)),
-            (Scenario::Churn(churn), _) => _ = tasks.spawn_local(churn::come_and_go(ticket, *churn)),
+            (Scenario::Churn(churn), _) => _ = tasks.spawn_local(churn::come_and_go(ticket, *churn, index)),
             (Scenario::Connect(connect), _) => {
                 let due = window.and_then(|(begin, players)| Some(begin + connect.due(players, index)?));
                 tasks.spawn_local(connect::stay(ticket, due));
