@@ -118,6 +118,12 @@ impl<'a> BotContext<'a> {
         self.stage.since_epoch(self.due)
     }
 
+    /// The step of the game that sent the message or state which arrived last.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.hand.stream.step()
+    }
+
     /// This bot's random numbers.
     pub fn rng(&mut self) -> &mut BotRng {
         &mut self.hand.rng

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pintail_game::{Context, Game, Player, Refusal, Rules};
 use serde::{Deserialize, Serialize};
 
-pub use paced::{Match, TO_ALL};
+pub use paced::{MATCH_PERIOD, Match, TO_ALL};
 
 /// The input that ends the game for everyone.
 pub const END: &[u8] = b"end";

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use pintail_game::{Context, Game, Player, Refusal, Rules};
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,9 @@ pub const TO_ALL: u8 = 1;
 
 /// How many steps a second has.
 const STEPS_PER_SECOND: u16 = 10;
+
+/// The time from one step to the next.
+pub const MATCH_PERIOD: Duration = Duration::from_millis(1000 / STEPS_PER_SECOND as u64);
 
 /// Echo at ten steps a second: what arrived since the last step is answered in the next, to everyone or to its sender, as
 /// the input says.

@@ -20,11 +20,17 @@ const ADJUST_PERIOD: Duration = Duration::from_millis(20);
 /// How often it is seen how it goes.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How long setting up may go on without a single player. Longer than a connection takes to be given up.
+const NOBODY_MAX: Duration = Duration::from_secs(12);
+
 /// How long setting up may make no progress. Then the load goes on with the players that there are.
 const SET_UP_STALL_MAX: Duration = Duration::from_secs(30);
 
 /// How long what was begun in the window is waited for.
 const WIND_DOWN_MAX: Duration = Duration::from_secs(3);
+
+/// The same when the load was stopped, and someone waits.
+const WIND_DOWN_STOPPED_MAX: Duration = Duration::from_millis(500);
 
 /// The rest of a second that is too short for a sample of its own.
 const SAMPLE_MIN: Duration = Duration::from_millis(20);
@@ -77,7 +83,7 @@ impl<'a> Course<'a> {
         self.stage.enter(Phase::WarmUp);
         if ended == Ended::Done {
             let warm_up = self.order.warm_up;
-            ended = self.during(|_, elapsed| elapsed >= warm_up).await;
+            ended = self.during(self.stop, |_, elapsed| elapsed >= warm_up).await;
         }
         Ok(self.measure(ended).await)
     }
@@ -87,11 +93,12 @@ impl<'a> Course<'a> {
         let wanted = self.crew.wanted(Phase::SetUp, Duration::ZERO);
         let (mut most, mut since) = (0, Instant::now());
         let ended = self
-            .during(|stage, _| {
+            .during(self.stop, |stage, _| {
                 if stage.present() > most {
                     (most, since) = (stage.present(), Instant::now());
                 }
-                most >= wanted || since.elapsed() >= SET_UP_STALL_MAX
+                let patience = if most == 0 { NOBODY_MAX } else { SET_UP_STALL_MAX };
+                most >= wanted || since.elapsed() >= patience
             })
             .await;
         if ended == Ended::Done && most < wanted && most > 0 {
@@ -112,16 +119,16 @@ impl<'a> Course<'a> {
         if ended == Ended::Done {
             self.stage.enter(Phase::Measure);
             let measure = self.order.measure;
-            ended = self.during(|_, elapsed| elapsed >= measure).await;
+            ended = self.during(self.stop, |_, elapsed| elapsed >= measure).await;
         }
         let end = Instant::now();
         let (servers, generator) = self.meter.end();
         let players = self.stage.present_max();
         self.stage.recorder.borrow_mut().close(end);
         self.stage.end_at(end);
-        if ended == Ended::Done {
-            self.during(|stage, elapsed| elapsed >= WIND_DOWN_MAX || stage.recorder.borrow().outstanding() == 0).await;
-        }
+        let patience = if ended == Ended::Done { WIND_DOWN_MAX } else { WIND_DOWN_STOPPED_MAX };
+        let is_done = |stage: &Stage, elapsed| elapsed >= patience || stage.recorder.borrow().outstanding() == 0;
+        self.during(&CancellationToken::new(), is_done).await;
         self.finish(players, end - begin, servers, generator).await
     }
 
@@ -145,7 +152,7 @@ impl<'a> Course<'a> {
     }
 
     /// Goes through the stage's phase until it is done, or stopped.
-    async fn during(&mut self, mut is_done: impl FnMut(&Stage, Duration) -> bool) -> Ended {
+    async fn during(&mut self, stop: &CancellationToken, mut is_done: impl FnMut(&Stage, Duration) -> bool) -> Ended {
         let phase = self.stage.phase();
         let begun = Instant::now();
         let mut sampled = begun;
@@ -154,24 +161,41 @@ impl<'a> Course<'a> {
                 self.crew.adjust(phase, begun);
             }
             let now = Instant::now();
-            let (is_done, is_stopped) = (is_done(&self.stage, now - begun), self.stop.is_cancelled());
-            let is_rest = (is_done || is_stopped) && now - sampled >= SAMPLE_MIN;
-            if now - sampled >= SECOND || is_rest {
+            let is_over = match (is_done(&self.stage, now - begun), stop.is_cancelled()) {
+                (true, _) => Some(Ended::Done),
+                (false, true) => Some(Ended::Stopped),
+                (false, false) => None,
+            };
+            if now - sampled >= SECOND {
                 self.sample(phase, now - begun);
                 // A late sample does not put the others off.
-                sampled = if is_rest { now } else { sampled + SECOND };
+                sampled += SECOND;
+            } else if is_over.is_some() {
+                self.sample_rest(phase, now - begun, now - sampled);
             }
-            if is_done {
-                return Ended::Done;
+            if let Some(ended) = is_over {
+                return ended;
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled(), if !is_stopped => {}
+                () = stop.cancelled() => {}
                 () = tokio::time::sleep(ADJUST_PERIOD) => {}
             }
-            if is_stopped {
-                return Ended::Stopped;
+        }
+    }
+
+    /// What is left of a phase after its last whole second.
+    fn sample_rest(&mut self, phase: Phase, elapsed: Duration, rest: Duration) {
+        match self.series.last_mut() {
+            // Too short to say anything by itself.
+            Some(last) if rest < SAMPLE_MIN && phase == Phase::Measure => {
+                let tally = self.stage.recorder.borrow_mut().second().tally;
+                last.sent += tally.sent;
+                last.received += tally.received;
+                last.errors += tally.errors;
+                last.at = elapsed.as_secs_f64();
             }
+            _ => self.sample(phase, elapsed),
         }
     }
 

@@ -4,7 +4,7 @@ pub(crate) mod alarm;
 mod course;
 mod crew;
 pub(crate) mod pacing;
-mod recorder;
+pub(crate) mod recorder;
 mod shape;
 pub(crate) mod stage;
 

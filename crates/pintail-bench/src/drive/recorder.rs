@@ -28,6 +28,10 @@ enum Window {
 }
 
 impl Window {
+    fn is_open(self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
     fn contains(self, at: Instant) -> bool {
         match self {
             Self::Ahead => false,
@@ -47,6 +51,9 @@ pub(crate) struct Recorder {
     /// The primary measure, since the last second began.
     second: Histogram<u64>,
     tally: Tally,
+    /// Messages sent and received in the window. They are counted for each message, so without looking for a name.
+    sent: u64,
+    received: u64,
 }
 
 /// One kind of thing that takes time.
@@ -107,6 +114,8 @@ impl Recorder {
             errors: BTreeMap::new(),
             second: histogram(),
             tally: Tally::default(),
+            sent: 0,
+            received: 0,
         }
     }
 
@@ -169,18 +178,22 @@ impl Recorder {
     /// Players sent messages.
     pub(crate) fn sent(&mut self, count: u64) {
         self.tally.sent += count;
-        self.count("sent", count);
+        if self.window.is_open() {
+            self.sent += count;
+        }
     }
 
     /// Players were sent messages.
     pub(crate) fn received(&mut self, count: u64) {
         self.tally.received += count;
-        self.count("received", count);
+        if self.window.is_open() {
+            self.received += count;
+        }
     }
 
     /// Something happened. It counts if it is in the window.
     pub(crate) fn count(&mut self, name: &'static str, times: u64) {
-        if !matches!(self.window, Window::Open { .. }) {
+        if !self.window.is_open() {
             return;
         }
         let is_known = self.counts.len() < KINDS_MAX || self.counts.contains_key(name);
@@ -239,7 +252,8 @@ impl Recorder {
 
     fn recording(self) -> Recording {
         let measures = self.measures.iter().map(|timed| (timed.name.to_owned(), Measure::of(&timed.histogram)));
-        let counts = self.counts.into_iter().map(|(name, times)| (name.to_owned(), times));
+        let messages = [("sent", self.sent), ("received", self.received)];
+        let counts = self.counts.into_iter().chain(messages).map(|(name, times)| (name.to_owned(), times));
         Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors }
     }
 }
@@ -370,7 +384,7 @@ mod tests {
         }
         let recording = recorder.finish(now);
         assert_eq!(recording.measures.len(), MEASURES_MAX);
-        assert_eq!((recording.counts.len(), recording.counts[OTHERS]), (KINDS_MAX + 1, 200 - KINDS_MAX as u64));
+        assert_eq!((recording.counts.len(), recording.counts[OTHERS]), (KINDS_MAX + 3, 200 - KINDS_MAX as u64));
         assert_eq!(recording.errors.values().sum::<u64>(), 200 + (200 - MEASURES_MAX as u64 + 1));
     }
 }

@@ -83,7 +83,10 @@ impl Player {
         }
         let reply = reply.ok_or(Trouble::Malformed)?;
         if let Reply::Room(answer) = &reply {
-            self.room.clone_from(&answer.room);
+            match &answer.room {
+                Some(room) => note(&mut self.room, room),
+                None => self.room = None,
+            }
         }
         Ok(reply)
     }
@@ -112,7 +115,11 @@ impl Player {
     /// Starts the game of the player's room.
     pub(crate) async fn start(&mut self) -> Result<GameId, Trouble> {
         let room = self.ask_patiently(Request::StartGame(StartGame {})).await?;
-        room.as_ref().and_then(game_of).ok_or(Trouble::Malformed)
+        if let Some(game) = room.as_ref().and_then(game_of) {
+            return Ok(game);
+        }
+        let room = self.room_that(|room| game_of(room).is_some(), PATIENCE).await?;
+        game_of(&room).ok_or(Trouble::Malformed)
     }
 
     /// Waits until the player's room is as wanted.
@@ -170,19 +177,23 @@ impl Player {
 
 /// The game that a room plays.
 pub(crate) fn game_of(room: &Room) -> Option<GameId> {
-    (room.state() == RoomState::Playing).then(|| GameId { room: RoomId(room.id), round: Round(room.round) })
+    let game = GameId { room: RoomId(room.id), round: Round(room.round) };
+    (room.state() == RoomState::Playing).then_some(game)
 }
 
-/// What an event makes of what is known of the room. Events may come late.
-pub(super) fn see(known: &mut Option<Room>, event: LobbyEvent) {
-    match event.event {
-        Some(Event::RoomChanged(room)) => {
-            if known.as_ref().is_none_or(|known| known.id != room.id || known.version < room.version) {
-                *known = Some(room);
-            }
-        }
+/// What an event makes of what is known of the room.
+pub(super) fn see(known: &mut Option<Room>, event: &LobbyEvent) {
+    match &event.event {
+        Some(Event::RoomChanged(room)) => note(known, room),
         Some(Event::RoomLeft(left)) if known.as_ref().is_some_and(|known| known.id == left.room) => *known = None,
         _ => {}
+    }
+}
+
+/// What a room is now, if nothing newer is known of it: events and answers overtake each other.
+fn note(known: &mut Option<Room>, room: &Room) {
+    if known.as_ref().is_none_or(|known| known.id != room.id || known.version < room.version) {
+        *known = Some(room.clone());
     }
 }
 
@@ -225,7 +236,7 @@ mod tests {
             (changed(3, 1), Some((3, 1))),
             (LobbyEvent { event: None }, Some((3, 1))),
         ] {
-            see(&mut known, event);
+            see(&mut known, &event);
             assert_eq!(known.as_ref().map(|room| (room.id, room.version)), expected);
         }
     }

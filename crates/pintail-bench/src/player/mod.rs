@@ -130,7 +130,7 @@ impl Player {
                 kind::ERROR => Err((&Error::decode(body).unwrap_or_default()).into()),
                 kind::GOODBYE => Err((&Goodbye::decode(body).unwrap_or_default()).into()),
                 kind::LOBBY_EVENT => {
-                    lobby::see(room, LobbyEvent::decode(body).map_err(|_| Trouble::Malformed)?);
+                    lobby::see(room, &LobbyEvent::decode(body).map_err(|_| Trouble::Malformed)?);
                     take(kind, body, out)
                 }
                 _ => take(kind, body, out),

@@ -211,7 +211,7 @@ impl Seat {
             kind::GAME_ATTACHED => self.attached(&decode(body)?, now, out),
             kind::GAME_DETACHED => self.detached(&decode(body)?, now),
             kind::GAME_ENDED => self.ended(body, out)?,
-            kind::LOBBY_EVENT => self.heard(decode(body)?),
+            kind::LOBBY_EVENT => self.heard(&decode(body)?),
             _ => {}
         }
         self.confirm(now);
@@ -254,8 +254,8 @@ impl Seat {
         Ok(())
     }
 
-    fn heard(&mut self, event: LobbyEvent) {
-        match event.event {
+    fn heard(&mut self, event: &LobbyEvent) {
+        match &event.event {
             Some(Event::RoomLeft(left)) if left.room == self.hand.stream.game().room.0 => {
                 self.over = Some(Err(Trouble::RoomLost));
             }
@@ -336,3 +336,6 @@ impl From<Broken> for Trouble {
         Self::Malformed
     }
 }
+
+#[cfg(test)]
+mod tests;

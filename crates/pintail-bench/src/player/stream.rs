@@ -31,6 +31,8 @@ pub(crate) struct Stream {
     received: Seq,
     /// The last one that the game was told of.
     told: Seq,
+    /// The step of what arrived last.
+    step: u64,
     /// The highest step that a message showed.
     step_seen: u64,
     /// The step of the newest state.
@@ -61,6 +63,7 @@ impl Stream {
             acknowledged: Seq(0),
             received: Seq(0),
             told: Seq(0),
+            step: 0,
             step_seen: 0,
             state_seen: 0,
             unacked: Unacked::default(),
@@ -135,7 +138,8 @@ impl Stream {
             return Err(Broken);
         }
         self.received = Seq(seq);
-        self.step_seen = self.step_seen.max(u64_at(header, MESSAGE_HEADER_BYTES - 8));
+        self.step = u64_at(header, MESSAGE_HEADER_BYTES - 8);
+        self.step_seen = self.step_seen.max(self.step);
         self.acknowledge_up_to(u64_at(header, 8));
         Ok(Some(payload))
     }
@@ -147,7 +151,7 @@ impl Stream {
         if !self.is_mine(&header[8..]) || step < self.state_seen {
             return Ok(None);
         }
-        self.state_seen = step;
+        (self.step, self.state_seen) = (step, step);
         self.step_seen = self.step_seen.max(step);
         self.acknowledge_up_to(u64_at(header, 0));
         Ok(Some(payload))
@@ -160,6 +164,11 @@ impl Stream {
             self.acknowledge_up_to(u64_at(header, 0));
         }
         Ok(())
+    }
+
+    /// The step of the message or state that arrived last.
+    pub(crate) fn step(&self) -> u64 {
+        self.step
     }
 
     /// Acknowledges what has arrived, if so much has that it should not wait for an input to go along with.

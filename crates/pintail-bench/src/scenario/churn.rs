@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use pintail_core::GameId;
 use pintail_wire::client::lobby_request::Request;
 use pintail_wire::client::{Chat, LeaveRoom, ListRooms, QuickMatch, Room, SetReady};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 
 use super::{Churn, PAUSE_AFTER_TROUBLE};
-use crate::bot::{Bot, BotContext, BotKind, Inputs, Sent};
+use crate::bot::{Bot, BotContext, BotKind, BotRng, Inputs, Sent};
 use crate::drive::stage::Ticket;
 use crate::player::Player;
 use crate::player::lobby::{PATIENCE, game_of};
@@ -31,8 +31,9 @@ const GAME: &str = "echo";
 /// How many rooms a player looks through.
 const LISTED_ROOMS: u32 = 20;
 
-/// One after the other comes and goes, until the group's ticket is over.
-pub(super) async fn come_and_go(ticket: Ticket, churn: Churn) {
+/// One after the other comes and goes, until the group's ticket is over. `index` is the group's number.
+pub(super) async fn come_and_go(ticket: Ticket, churn: Churn, index: u64) {
+    let mut rng = BotRng::seed_from_u64(ticket.stage().seed ^ index);
     // The first ones have been there for a while, so that they do not all go at the same time.
     let mut share = 0.0..1.0;
     while !ticket.is_group_over() {
@@ -41,7 +42,7 @@ pub(super) async fn come_and_go(ticket: Ticket, churn: Churn) {
             ticket.alarm().rung().await;
             continue;
         }
-        let stay = churn.stay.mul_f64(rand::rng().random_range(share));
+        let stay = churn.stay.mul_f64(rng.random_range(share));
         share = 0.5..1.5;
         if let Err(trouble) = visit(&ticket, now, stay).await
             && !ticket.is_group_over()
@@ -78,7 +79,7 @@ async fn find_game(player: &mut Player) -> Result<GameId, Trouble> {
     let me = player.session().0;
     if player.room().is_some_and(|room| room.owner != me && game_of(room).is_none()) {
         match player.ask_room(Request::SetReady(SetReady { ready: true })).await {
-            // The owner left, and ... or the game has begun without waiting: the room says which.
+            // The game has begun meanwhile: the room says so.
             Ok(_) | Err(Trouble::Refused { .. }) => {}
             Err(trouble) => return Err(trouble),
         }

@@ -47,32 +47,49 @@ pub(super) async fn stay(ticket: Ticket, due: Option<Instant>) {
     }
     let mut due = due;
     while !ticket.is_group_over() {
-        match stay_once(&ticket, due.take()).await {
-            Ok(player) => player.leave().await,
-            Err(trouble) if !ticket.is_group_over() => {
-                ticket.stage().recorder.borrow_mut().error(&trouble);
-                ticket.sleep(PAUSE_AFTER_TROUBLE).await;
+        // With a rate, what a login waits for others counts as its own time.
+        let permit = ticket.stage().gathering.acquire().await;
+        let since = due.take().unwrap_or_else(Instant::now);
+        if !ticket.stage().is_in_time(since) {
+            drop(permit);
+            ticket.alarm().rung().await;
+            continue;
+        }
+        ticket.stage().recorder.borrow_mut().expect(LOGIN, since, 1);
+        let arrived = log_in(&ticket, since).await;
+        drop(permit);
+        if let Some(mut player) = arrived {
+            let _present = ticket.present(1);
+            if let Err(trouble) = player.idle().await {
+                count(&ticket, trouble);
             }
-            Err(_) => {}
+            player.leave().await;
         }
     }
 }
 
-async fn stay_once(ticket: &Ticket, due: Option<Instant>) -> Result<Player, Trouble> {
-    let stage = ticket.stage();
-    let permit = stage.gathering.acquire().await;
-    // With a rate, what a login waits for others counts as its own time.
-    let since = due.unwrap_or_else(Instant::now);
-    if !stage.is_in_time(since) {
+/// Logs in, as often as it takes.
+async fn log_in(ticket: &Ticket, since: Instant) -> Option<Player> {
+    while !ticket.is_group_over() {
+        ticket.stage().recorder.borrow_mut().sent(1);
+        match Player::arrive(ticket).await {
+            Ok(player) => {
+                let mut recorder = ticket.stage().recorder.borrow_mut();
+                recorder.received(1);
+                recorder.took(LOGIN, since, Instant::now());
+                return Some(player);
+            }
+            Err(trouble) => count(ticket, trouble),
+        }
         ticket.sleep(PAUSE_AFTER_TROUBLE).await;
     }
-    let mut player = Player::arrive(ticket).await?;
-    stage.recorder.borrow_mut().sent(1);
-    stage.recorder.borrow_mut().took(LOGIN, since, Instant::now());
-    drop(permit);
-    let _present = ticket.present(1);
-    player.idle().await?;
-    Ok(player)
+    None
+}
+
+fn count(ticket: &Ticket, trouble: Trouble) {
+    if !ticket.is_group_over() {
+        ticket.stage().recorder.borrow_mut().error(&trouble);
+    }
 }
 
 #[cfg(test)]

@@ -315,7 +315,7 @@ impl Groups {
         match (&self.scenario, &self.bots) {
             (_, Some(bots)) => _ = tasks.spawn_local(table::host(ticket, bots.clone())),
             (Scenario::Lobby(lobby), _) => _ = tasks.spawn_local(lobby::work(ticket, *lobby)),
-            (Scenario::Churn(churn), _) => _ = tasks.spawn_local(churn::come_and_go(ticket, *churn)),
+            (Scenario::Churn(churn), _) => _ = tasks.spawn_local(churn::come_and_go(ticket, *churn, index)),
             (Scenario::Connect(connect), _) => {
                 let due = window.and_then(|(begin, players)| Some(begin + connect.due(players, index)?));
                 tasks.spawn_local(connect::stay(ticket, due));
@@ -323,5 +323,34 @@ impl Groups {
             // Every other scenario has bots.
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_its_name_and_says_its_settings() {
+        for name in Scenario::NAMES {
+            let scenario = Scenario::by_name(name).unwrap();
+            let description = scenario.describe();
+            assert_eq!((scenario.name(), description.name.as_str()), (name, name));
+            assert!(!description.settings.is_empty() && !scenario.primary().is_empty(), "{name}");
+            assert!(scenario.room_players() > 0, "{name}");
+        }
+        assert!(Scenario::by_name("chess").is_none());
+        let broadcast = Scenario::Broadcast(Broadcast::default()).describe().settings;
+        let expected = [("messages of a player", "20/s"), ("payload", "32 B"), ("players a room", "10")];
+        assert_eq!(broadcast, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+
+    #[test]
+    fn the_shape_counts_from_the_windows_beginning() {
+        let scenario = Scenario::Echo(Echo::default());
+        let ramp = LoadShape::Ramp { from: 10, to: 20, over: Duration::from_secs(1) };
+        let late = Duration::from_secs(9);
+        assert_eq!(scenario.players_at(ramp, Phase::WarmUp, late), 10);
+        assert_eq!(scenario.players_at(ramp, Phase::Measure, late), 20);
     }
 }

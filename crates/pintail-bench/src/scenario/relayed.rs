@@ -12,6 +12,10 @@ pub(super) const ROUND_TRIP: &str = "round trip";
 /// What a message's way from the moment at which it should have been sent to one receiver is called.
 pub(super) const DELIVERY: &str = "delivery";
 
+/// How much later a step's answers arrive than those of the step that was quickest. A message waits for the next step, which
+/// comes each 100 ms, whatever the server does: this is what the server adds to it.
+const LATENESS: &str = "lateness";
+
 /// The bytes of the time that stands in a message.
 const STAMP_BYTES: usize = 8;
 
@@ -125,7 +129,11 @@ impl Match {
             inputs: Inputs::Unmeasured,
             primary: DELIVERY,
             make: Arc::new(move |seed| {
-                Box::new(MatchBot { payload: filled(payload_bytes), answer: Answer::first(seed) })
+                Box::new(MatchBot {
+                    payload: filled(payload_bytes),
+                    answer: Answer::first(seed),
+                    beat: Beat::default(),
+                })
             }),
         }
     }
@@ -172,6 +180,25 @@ impl Answer {
 struct MatchBot {
     payload: Vec<u8>,
     answer: Answer,
+    beat: Beat,
+}
+
+/// The beat of a game's steps, as far as it can be heard from here.
+#[derive(Debug, Default)]
+struct Beat {
+    /// When step 0 would have been heard if all were as quick as the quickest one.
+    first: Option<i128>,
+}
+
+impl Beat {
+    /// How late a step is that is heard now.
+    fn lateness(&mut self, step: u64, now: Duration) -> Duration {
+        let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+        let first = nanos(now) - nanos(pintail_echo::MATCH_PERIOD) * i128::from(step);
+        let quickest = self.first.map_or(first, |quickest| quickest.min(first));
+        self.first = Some(quickest);
+        Duration::from_nanos(u64::try_from(first - quickest).unwrap_or(u64::MAX))
+    }
 }
 
 impl Bot for MatchBot {
@@ -188,6 +215,8 @@ impl Bot for MatchBot {
 
     fn message(&mut self, ctx: &mut BotContext<'_>, payload: &[u8]) {
         delivered(ctx, payload.get(1..).unwrap_or_default());
+        let lateness = self.beat.lateness(ctx.step(), ctx.now());
+        ctx.record(LATENESS, lateness);
     }
 }
 
@@ -230,6 +259,17 @@ mod tests {
         }
         assert_ne!(Answer::first(1), Answer::first(2), "and not all of them in the same period");
         assert_eq!((Answer::ToAll.receivers(10), Answer::ToSender.receivers(10)), (10, 1));
+    }
+
+    #[test]
+    fn a_step_is_late_by_what_it_lacks_to_the_beat_of_the_quickest() {
+        let mut beat = Beat::default();
+        let millis = Duration::from_millis;
+        for (step, at, late) in
+            [(10, 5_003, 0), (11, 5_105, 2), (12, 5_201, 0), (13, 5_301, 0), (20, 6_051, 50), (21, 6_101, 0)]
+        {
+            assert_eq!(beat.lateness(step, millis(at)), millis(late), "step {step}");
+        }
     }
 
     #[test]
