@@ -149,6 +149,13 @@ fn sums<'a>(maps: impl Iterator<Item = &'a BTreeMap<String, u64>>) -> BTreeMap<&
     sums
 }
 
+/// How long the same took with the trivial server, if that was measured.
+pub(crate) fn trivial(report: &Report) -> Option<(&'static str, Measure)> {
+    let run = report.calibration.as_ref()?;
+    let measure = run.measures.get(&run.primary).filter(|measure| measure.count > 0)?;
+    Some(("on the trivial server", measure.clone()))
+}
+
 /// The few figures that a reader looks for first, by name.
 pub(crate) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)> {
     let summary = Summary::of(&report.runs);

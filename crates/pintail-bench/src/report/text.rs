@@ -2,7 +2,7 @@
 
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
 use super::grid::{Cell, Grid, Paint, Side, Tone, wrapped};
-use super::summary::{Summary, key_figures};
+use super::summary::{Summary, key_figures, trivial};
 use super::{Measure, Report, Run};
 
 /// How wide the text is at most, unless a single word or name is longer.
@@ -17,7 +17,7 @@ pub fn table(report: &Report, paint: Paint) -> String {
     let sections = [
         heading(report, paint),
         figures(report, paint),
-        latency(&summary, paint),
+        latency(report, &summary, paint),
         runs(&report.runs, paint),
         processes(&summary, paint),
         counts(&summary, paint),
@@ -87,9 +87,10 @@ fn figures(report: &Report, paint: Paint) -> String {
     section("Result", &grid, paint)
 }
 
-fn latency(summary: &Summary<'_>, paint: Paint) -> String {
+fn latency(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
     let mut grid = Grid::of_figures(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "max"]);
-    let measures = summary.measures();
+    let mut measures = summary.measures();
+    measures.extend(trivial(report));
     for (name, measure) in &measures {
         grid.row(times(name, measure));
     }

@@ -23,6 +23,7 @@ pub(super) fn of_run(run: &Run) -> String {
         return "<p>This window ended before its first second was over.</p>\n".to_owned();
     }
     [
+        thinning_note(&run.series),
         latency(run, &series),
         throughput(run, &series),
         cpu(run, &series),
@@ -31,6 +32,16 @@ pub(super) fn of_run(run: &Run) -> String {
         errors(run, &series),
     ]
     .concat()
+}
+
+fn thinning_note(series: &[Sample]) -> String {
+    match together(series) {
+        1 => String::new(),
+        seconds => format!(
+            "<p class=\"wide\">Each point stands for {seconds} seconds: the mean of what was sent, received and used, the \
+             worst of p99, max and errors.</p>\n"
+        ),
+    }
 }
 
 /// How a time is taken from a second.
@@ -144,8 +155,12 @@ fn highest(lines: &[Line], words: fn(f64) -> String) -> String {
 /// The series with so many seconds taken together that no line has too many points. What is a rate or a use is averaged;
 /// of what is a worst case, the worst is kept.
 fn thinned(series: &[Sample]) -> Vec<Sample> {
-    let together = series.len().div_ceil(POINTS_MAX).max(1);
-    series.chunks(together).map(merged).collect()
+    series.chunks(together(series)).map(merged).collect()
+}
+
+/// How many seconds are taken together.
+fn together(series: &[Sample]) -> usize {
+    series.len().div_ceil(POINTS_MAX).max(1)
 }
 
 fn merged(samples: &[Sample]) -> Sample {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use self::markup::{definitions, escape, section, table};
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
-use super::summary::{Summary, key_figures};
+use super::summary::{Summary, key_figures, trivial};
 use super::{Profile, Report, Run};
 
 /// How the page looks. There is no `<` and no `&` in it, so that the page stays well-formed XML.
@@ -110,9 +110,11 @@ fn over_time(runs: &[Run]) -> String {
         )
         .expect("a string can be written");
     }
-    for (index, run) in runs.iter().enumerate() {
+    for (index, run) in (1..).zip(runs) {
         let charts = charted(&charts::of_run(run));
-        writeln!(html, "<div class=\"panel panel-{}\">\n{charts}</div>", index + 1).expect("a string can be written");
+        // On paper, where all runs are shown, each needs its name.
+        writeln!(html, "<div class=\"panel panel-{index}\">\n<h3>Run {index}</h3>\n{charts}</div>")
+            .expect("a string can be written");
     }
     html + "</div>\n"
 }
@@ -125,11 +127,11 @@ fn tab_style(runs: usize) -> String {
 
 fn tables(report: &Report) -> String {
     let summary = Summary::of(&report.runs);
-    [latency(&summary), runs(&report.runs), processes(&summary), counts(&summary), errors(&summary)].concat()
+    [latency(report, &summary), runs(&report.runs), processes(&summary), counts(&summary), errors(&summary)].concat()
 }
 
-fn latency(summary: &Summary<'_>) -> String {
-    let rows = summary.measures().into_iter().map(|(name, measure)| {
+fn latency(report: &Report, summary: &Summary<'_>) -> String {
+    let rows = summary.measures().into_iter().chain(trivial(report)).map(|(name, measure)| {
         let mut row = vec![name.to_owned(), count(measure.count), duration(measure.mean)];
         let times = [measure.min, measure.p50, measure.p90, measure.p99, measure.p999, measure.max];
         row.extend(times.map(micros));
@@ -199,16 +201,17 @@ fn search(report: &Report) -> String {
     format!("<div class=\"charts wordy\">\n{}{table}</div>\n", charts::search(search))
 }
 
+/// What stands before a flame graph in its frame. Such pictures keep what is searched for in the address of their page,
+/// which a frame without an origin may not change: their search would end at that.
+const FRAME: &str = "<!DOCTYPE html><meta charset=\"utf-8\"><style>html{color-scheme:light;background:#fff}body{margin:0}\
+                     svg{width:100%}</style><script>history.replaceState = () => {};</script>";
+
 fn profiles(profiles: &[Profile]) -> String {
     let mut html = String::new();
     for profile in profiles {
         // What stands before the picture itself (an XML prologue) means nothing inside HTML.
         let Some(begin) = profile.svg.find("<svg") else { continue };
-        let page = format!(
-            "<!DOCTYPE html><meta charset=\"utf-8\"><style>html{{color-scheme:light;background:#fff}}body{{margin:0}}\
-             svg{{width:100%;height:auto}}</style>{}",
-            &profile.svg[begin..]
-        );
+        let page = format!("{FRAME}{}", &profile.svg[begin..]);
         let name = escape(&profile.server);
         writeln!(
             html,
