@@ -1,5 +1,44 @@
 //! Pintail's stress test: bots that play, the load that they make, and reports of what was measured.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`drive`](mod@drive) | puts a load on a cluster and measures it: [`Order`] in, [`Run`](report::Run) out |
+//! | [`scenario`] | what the players do |
+//! | [`bot`] | how the author of a game makes bots for it |
+//! | [`gateway`] | where the cluster is reached |
+//! | [`cluster`] | a cluster of processes that is started for a test |
+//! | [`process`] | what those processes cost, by `/proc` |
+//! | [`reach`] | how many players this process can be |
+//! | [`pins`] | which processes run on which cores |
+//! | [`trivial`](mod@trivial) | what Pintail is set against |
+//! | [`search`] | the largest load that keeps a condition |
+//! | [`profile`] | flame graphs of the servers |
+//! | [`meter`] | what the processes cost, as the load is told |
+//! | [`report`] | what was measured, and what is made of it |
+//! | [`condition`] | thresholds |
+//! | [`live`] | how it goes, in the terminal |
 
+pub mod bot;
+pub mod cluster;
 pub mod condition;
+pub mod drive;
+pub mod gateway;
+mod http;
 pub mod live;
+mod machine;
+pub mod meter;
+pub mod pins;
+mod player;
+pub mod process;
+pub mod profile;
+pub mod reach;
 pub mod report;
+pub mod scenario;
+pub mod search;
+pub mod trivial;
+
+pub use bot::{Bot, BotContext, BotKind, Bots};
+pub use drive::{DriveError, LoadShape, Order, Phase, drive};
+pub use gateway::Gateway;
+pub use meter::{Meter, Unmetered};
+pub use scenario::Scenario;

@@ -43,8 +43,8 @@ const METRICS_BYTES_MAX: u64 = 1024 * 1024;
 /// nobody can come back to a game.
 const GRACE: Duration = Duration::ZERO;
 
-/// How many players or rooms a server of `dev` takes.
-const CAPACITY: u32 = 10_000;
+/// How many players or rooms a server of `dev` takes: as many as anyone wants to try.
+const CAPACITY: u32 = 100_000;
 
 /// Runs the cluster until a signal comes or a server ends.
 ///

@@ -46,6 +46,11 @@ impl Failure {
         Self::Failed { sentence: sentence.into(), code }
     }
 
+    /// A command that makes no sense, and what to do about it.
+    pub(crate) fn usage(sentence: impl Into<String>) -> Self {
+        Self::with_code(USAGE, sentence)
+    }
+
     /// What ends a command whose output can't be written.
     pub(crate) fn unprinted(error: &std::io::Error) -> Self {
         if error.kind() == ErrorKind::BrokenPipe {

@@ -46,6 +46,7 @@
 //! | `status` | the servers of a cluster |
 //! | `drain` | asks a server to stop in good order |
 //! | `play` | a game in the terminal |
+//! | `stress` | `pintail bench`, the stress test |
 //! | `replay` | a game again, from its journal |
 
 mod app;
@@ -63,18 +64,24 @@ mod serve;
 mod server;
 mod signals;
 mod status;
+mod stress;
 mod terminal;
 
-pub use app::main;
+pub use app::{Program, main};
 pub use pintail_client as client;
 pub use pintail_game::{
     BadPayload, Context, Game, GameTypes, Json, LeaveReason, Pace, Payload, Player, PlayerInfo, Postcard, Random,
     Refusal, Rules, Step, testing,
 };
 
+/// Bots of your own for the stress test: see [`Program::bots`].
+pub mod bench {
+    pub use pintail_bench::bot::{Bot, BotContext, BotKind, BotRng, Bots, Inputs, MakeBot, Sent};
+}
+
 /// The games that the stock binary hosts.
 pub mod games {
     pub use pintail_arena::Arena;
-    pub use pintail_echo::{Echo, JournaledEcho};
+    pub use pintail_echo::{Echo, JournaledEcho, Match};
     pub use pintail_gomoku::Gomoku;
 }

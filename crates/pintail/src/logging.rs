@@ -51,7 +51,7 @@ fn default_filter(command: &Command) -> &'static str {
         Command::Gateway(_) | Command::Lobby(_) | Command::Game(_) => "warn,pintail=info",
         Command::Dev(_) => "warn",
         // They tell themselves what the connection does.
-        Command::Play(_) | Command::Status(_) | Command::Drain(_) | Command::Replay(_) => "error",
+        Command::Play(_) | Command::Status(_) | Command::Drain(_) | Command::Replay(_) | Command::Bench(_) => "error",
     }
 }
 

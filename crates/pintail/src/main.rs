@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use pintail::GameTypes;
-use pintail::games::{Arena, Echo, Gomoku, JournaledEcho};
+use pintail::games::{Arena, Echo, Gomoku, JournaledEcho, Match};
 
 fn main() -> ExitCode {
-    pintail::main(GameTypes::new().with::<Gomoku>().with::<Arena>().with::<Echo>().with::<JournaledEcho>())
+    let games = GameTypes::new().with::<Gomoku>().with::<Arena>();
+    pintail::main(games.with::<Echo>().with::<JournaledEcho>().with::<Match>())
 }

@@ -39,6 +39,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("pintail-lobby", ROLE),
     ("pintail-game", ROLE),
     ("pintail-client", &["pintail-core", "pintail-wire", "pintail-engine"]),
+    // It meets the servers over the wire, as players do; its bots speak the messages of the games that they play.
+    ("pintail-bench", &["pintail-core", "pintail-wire", "pintail-net", "pintail-arena", "pintail-echo"]),
 ];
 
 const ROLE: &[&str] = &["pintail-core", "pintail-wire", "pintail-engine", "pintail-store", "pintail-net"];

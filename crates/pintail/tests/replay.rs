@@ -193,7 +193,7 @@ fn a_game_of_another_program_says_which_types_there_are() {
     let output = of_file(&recording, &[]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("knows no game type `chess`; it knows arena, echo, echo-journaled, gomoku"), "{said}");
+    assert!(said.contains("knows no game type `chess`; it knows arena, echo, echo-journaled, gomoku, match"), "{said}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A race to guess a number: a game of your own on Pintail. Run `cargo run -p guess-the-number -- dev`, then in two other
-//! terminals `cargo run -p guess-the-number -- play guess-the-number`; a guess is typed as a number.
+//! terminals `cargo run -p guess-the-number -- play guess-the-number`; a guess is typed as a number. How many races a machine
+//! carries: `cargo run --release -p guess-the-number -- bench race --self --rooms 100`.
 
 use std::process::ExitCode;
 
-use pintail::{Context, Game, GameTypes, Json, LeaveReason, Player, Refusal, Rules};
+use pintail::bench::{Bot, BotContext, BotKind, Bots};
+use pintail::{Context, Game, GameTypes, Json, LeaveReason, Payload, Player, Program, Refusal, Rules};
 use serde::{Deserialize, Serialize};
 
 /// One race. Everything that it knows is in here, so that it can go on elsewhere.
@@ -72,6 +74,32 @@ impl Game for Guess {
     }
 }
 
+/// A player for the stress test, who halves what is left: each answer is followed by the next guess.
+struct Racer {
+    low: u32,
+    high: u32,
+}
+
+impl Racer {
+    fn guess(&self) -> u32 {
+        self.low + (self.high - self.low) / 2
+    }
+}
+
+impl Bot for Racer {
+    fn message(&mut self, ctx: &mut BotContext<'_>, payload: &[u8]) {
+        match Json::decode(&payload.to_vec().into()) {
+            Ok(Json(Said::GuessFrom1To(highest))) => (self.low, self.high) = (1, highest),
+            Ok(Json(Said::Higher)) => self.low = self.guess() + 1,
+            Ok(Json(Said::Lower)) => self.high = self.guess() - 1,
+            Ok(Json(Said::Won { .. })) => return ctx.count("races seen to their end", 1),
+            Err(_) => return ctx.error("an answer can't be read"),
+        }
+        ctx.send(&Json(self.guess()).encode());
+    }
+}
+
 fn main() -> ExitCode {
-    pintail::main(GameTypes::new().with::<Guess>())
+    let racers = BotKind { room_players: 2, ..BotKind::new("race", Guess::NAME, |_seed| Racer { low: 1, high: 1 }) };
+    Program::new(GameTypes::new().with::<Guess>()).bots(Bots::new().with(racers)).main()
 }

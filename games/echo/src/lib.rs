@@ -1,11 +1,15 @@
 //! Echo: sends back what it is sent, for measuring. Inputs and outputs are bytes of any kind.
 //!
 //! There are two types of it, alike but for what becomes of a game whose server dies: [`Echo`] ends with it,
-//! [`JournaledEcho`] goes on elsewhere.
+//! [`JournaledEcho`] goes on elsewhere. [`Match`] answers at a steady pace instead of at once.
+
+mod paced;
 
 use bytes::Bytes;
 use pintail_game::{Context, Game, Player, Refusal, Rules};
 use serde::{Deserialize, Serialize};
+
+pub use paced::{MATCH_PERIOD, Match, TO_ALL};
 
 /// The input that ends the game for everyone.
 pub const END: &[u8] = b"end";

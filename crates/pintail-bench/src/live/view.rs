@@ -57,7 +57,9 @@ impl View<'_> {
         if let Some(more) = sample.servers.len().checked_sub(SERVERS_MAX).filter(|&more| more > 0) {
             lines.push(row("", &format!("and {more} more servers"), Tone::Faint));
         }
-        lines.push(row("load", &used(&sample.generator), Tone::Faint));
+        if is_measured(&sample.generator) {
+            lines.push(row("load", &used(&sample.generator), Tone::Faint));
+        }
         lines.truncate(size.rows.saturating_sub(1).max(1));
         lines
     }
@@ -65,19 +67,26 @@ impl View<'_> {
     /// The same as one line of text.
     pub(super) fn line(&self) -> String {
         let sample = self.now.sample;
-        let processes = self.processes().take(SERVERS_MAX).chain([("load", &sample.generator)]);
-        let processes: Vec<String> =
-            processes.map(|(name, process)| format!("{} {}", printable(name), used(process))).collect();
-        format!(
-            "{}: {}, {} players, {}, {}, {} errors; {}",
+        let load = Some(("load", &sample.generator)).filter(|(_, process)| is_measured(process));
+        let processes: Vec<String> = self
+            .processes()
+            .take(SERVERS_MAX)
+            .chain(load)
+            .map(|(name, process)| format!("{} {}", printable(name), used(process)))
+            .collect();
+        let mut line = format!(
+            "{}: {}, {} players, {}, {}, {} errors",
             printable(self.now.phase),
             self.elapsed(),
             count(sample.players),
             self.messages(),
             self.latency(),
             count(self.errors),
-            processes.join(", ")
-        )
+        );
+        if !processes.is_empty() {
+            line.extend(["; ", &processes.join(", ")]);
+        }
+        line
     }
 
     fn headline(&self, width: usize) -> String {
@@ -113,6 +122,11 @@ impl View<'_> {
         let names = self.now.servers.iter().map(String::as_str).chain(std::iter::repeat("server"));
         names.zip(&self.now.sample.servers)
     }
+}
+
+/// While the players come, no process is looked at. A process without memory is none.
+fn is_measured(process: &ProcessSample) -> bool {
+    process.memory > 0
 }
 
 fn used(process: &ProcessSample) -> String {
@@ -182,6 +196,16 @@ mod tests {
              p99 27.1 ms, max -, 1,234 errors; gateway 34.4 % CPU 31.0 MiB, game 1.00 % CPU 9.00 MiB, load  100 % CPU \
              44.0 MiB"
         );
+    }
+
+    #[test]
+    fn processes_are_shown_when_they_are_looked_at() {
+        let mut sample = sample();
+        sample.servers.clear();
+        sample.generator = ProcessSample { cpu: 0.0, memory: 0 };
+        let view = view(&sample, &[]);
+        assert_eq!(view.lines(Size::DEFAULT, Paint::Plain).len(), 5);
+        assert!(view.line().ends_with("1,234 errors"), "{}", view.line());
     }
 
     #[test]

@@ -14,8 +14,6 @@ mod cluster;
 mod pauses;
 mod players;
 mod price;
-#[path = "../load/process.rs"]
-#[allow(dead_code)]
 mod process;
 #[path = "../../tests/support/redis.rs"]
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used)]

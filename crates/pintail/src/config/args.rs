@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use pintail_core::{GameId, Slot, Step, limits};
 use pintail_net::trace::OtlpEndpoint;
 
+use super::bench::BenchArgs;
 use super::games::JournalArgs;
 use super::health::HealthArgs;
 use super::period::{self, Period};
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Play(PlayArgs),
     /// Go through a game again, step by step, or list the games that failed
     Replay(ReplayArgs),
+    /// Find out how much a cluster carries: bots, load, and a report
+    Bench(BenchArgs),
 }
 
 impl Command {
@@ -67,6 +70,7 @@ impl Command {
             Self::Drain(args) => &args.common,
             Self::Play(args) => &args.common,
             Self::Replay(args) => &args.common,
+            Self::Bench(args) => &args.common,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`args`] | the commands and their settings: the one definition of each |
+//! | [`bench`] | those of the stress test |
 //! | [`file`] | the settings of the TOML file |
 //! | [`environment`] | refuses `PINTAIL_…` variables that are no setting |
 //! | [`values`], [`period`] | how the text of a setting is read |
@@ -13,6 +14,7 @@
 //! | [`server`] | what the settings of a server mean, and which can't be |
 
 pub(crate) mod args;
+pub(crate) mod bench;
 mod environment;
 mod file;
 pub(crate) mod games;
@@ -28,6 +30,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use pintail_bench::Bots;
 use thiserror::Error;
 
 use args::Cli;
@@ -61,7 +64,14 @@ pub(crate) enum UsageError {
 
 /// The commands and their settings. Help shows no values of the environment: some are secrets, all are noise.
 fn program() -> clap::Command {
-    Cli::command().mut_subcommands(|command| command.mut_args(|argument| argument.hide_env_values(true)))
+    program_with(&Bots::new())
+}
+
+/// The same, with the scenarios of these bots.
+fn program_with(bots: &Bots) -> clap::Command {
+    Cli::command()
+        .mut_subcommands(|command| command.mut_args(|argument| argument.hide_env_values(true)))
+        .mut_subcommand("bench", |command| bench::with_bots(command, bots))
 }
 
 /// Reads the settings. What the file says is put before the command line's own arguments, unless the same setting is
@@ -69,7 +79,8 @@ fn program() -> clap::Command {
 ///
 /// # Errors
 /// If a setting is unknown or its value is none.
-pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, UsageError> {
+pub(crate) fn parse(arguments: &[OsString], bots: &Bots) -> Result<Cli, UsageError> {
+    let program = || program_with(bots);
     let given = program().try_get_matches_from(arguments).map_err(UsageError::CommandLine)?;
     environment::check(&program(), std::env::vars_os())?;
     let (command, settings) = given.subcommand().expect("a command is required");
@@ -138,6 +149,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_the_variable_that_its_name_says() {
+        // A stress test has its settings from the command line alone, but for those of configuration and logs.
         for command in program().get_subcommands() {
             for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
                 let Some(long) = argument.get_long() else { continue };

@@ -23,6 +23,9 @@ const REPEATED_MAX: Period = Period(Duration::from_secs(3_600));
 /// The longest time that is waited.
 const WAIT_MAX: Period = Period(Duration::from_secs(24 * 3_600));
 
+/// The shortest time that is measured: less says nothing.
+const MEASURED_MIN: Period = Period(Duration::from_millis(100));
+
 /// The shortest time between two looks at the registry.
 const WATCH_MIN: Period = Period(Duration::from_millis(100));
 
@@ -40,6 +43,14 @@ pub(super) fn repeated(text: &str) -> Result<Period, String> {
 /// With what to write instead.
 pub(super) fn wait(text: &str) -> Result<Period, String> {
     text.parse::<Period>()?.within(Period(Duration::ZERO), WAIT_MAX)
+}
+
+/// Reads how long something is measured.
+///
+/// # Errors
+/// With what to write instead.
+pub(super) fn measured(text: &str) -> Result<Period, String> {
+    text.parse::<Period>()?.within(MEASURED_MIN, WAIT_MAX)
 }
 
 /// Reads how often to look; a number alone is in seconds.

@@ -110,9 +110,11 @@ fn over_time(runs: &[Run]) -> String {
         )
         .expect("a string can be written");
     }
-    for (index, run) in runs.iter().enumerate() {
+    for (index, run) in (1..).zip(runs) {
         let charts = charted(&charts::of_run(run));
-        writeln!(html, "<div class=\"panel panel-{}\">\n{charts}</div>", index + 1).expect("a string can be written");
+        // On paper, where all runs are shown, each needs its name.
+        writeln!(html, "<div class=\"panel panel-{index}\">\n<h3>Run {index}</h3>\n{charts}</div>")
+            .expect("a string can be written");
     }
     html + "</div>\n"
 }

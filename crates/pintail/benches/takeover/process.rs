@@ -12,11 +12,3 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
     // The kernel reports in hundredths of a second, whatever its own tick is.
     Duration::from_millis(ticks * 10)
 }
-
-/// Memory that a process has in use, in bytes.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
-    kib * 1024
-}

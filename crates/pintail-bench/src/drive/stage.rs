@@ -1,0 +1,208 @@
+//! What all players of a load share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::Phase;
+use super::alarm::{Alarm, Alarms};
+use super::recorder::Recorder;
+use crate::gateway::Gateway;
+use crate::player::wire::SCRATCH_BYTES;
+
+/// How many rooms, or players without one, get ready at the same time. More would make a cluster that starts up refuse some.
+const GATHERING_MAX: usize = 64;
+
+/// What all players of a load share. They run in one thread, so nothing of it is locked, and nothing borrowed from it is
+/// held across an await.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) seed: u64,
+    /// When the load began: what pacing and bots count from.
+    pub(crate) epoch: Instant,
+    pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) alarms: Rc<Alarms>,
+    /// Where players read into, one after the other: a player that waits keeps no buffer.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) gathering: Semaphore,
+    phase: Cell<Phase>,
+    end: Cell<Option<Instant>>,
+    course: Cell<Course>,
+    present: Cell<u64>,
+    present_max: Cell<u64>,
+    numbers: Cell<u32>,
+}
+
+/// Whether the players go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    GoOn,
+    Leave,
+}
+
+impl Stage {
+    pub(crate) fn new(gateways: Vec<Gateway>, seed: u64, alarms: Rc<Alarms>, recorder: Recorder) -> Rc<Self> {
+        Rc::new(Self {
+            gateways,
+            seed,
+            epoch: Instant::now(),
+            recorder: RefCell::new(recorder),
+            alarms,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            gathering: Semaphore::new(GATHERING_MAX),
+            phase: Cell::new(Phase::SetUp),
+            end: Cell::new(None),
+            course: Cell::new(Course::GoOn),
+            present: Cell::new(0),
+            present_max: Cell::new(0),
+            numbers: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Goes on to a phase, and has every player look at it.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.alarms.ring_all();
+    }
+
+    /// Sends everybody home.
+    pub(crate) fn dismiss_all(&self) {
+        self.course.set(Course::Leave);
+        self.alarms.ring_all();
+    }
+
+    /// Whether those who are ready play: not before all of the first ones are.
+    pub(crate) fn is_playing(&self) -> bool {
+        self.phase.get() != Phase::SetUp
+    }
+
+    /// The window ends: nothing is begun that was due later.
+    pub(crate) fn end_at(&self, end: Instant) {
+        self.end.set(Some(end));
+        self.enter(Phase::WindDown);
+    }
+
+    /// Whether what is due then is still begun.
+    pub(crate) fn is_in_time(&self, due: Instant) -> bool {
+        self.end.get().is_none_or(|end| due < end)
+    }
+
+    /// The number of the next player.
+    pub(crate) fn number(&self) -> u32 {
+        self.numbers.replace(self.numbers.get().wrapping_add(1))
+    }
+
+    /// How many players are ready, or play.
+    pub(crate) fn present(&self) -> u64 {
+        self.present.get()
+    }
+
+    /// How many there were at most since [`forget_most`](Self::forget_most).
+    pub(crate) fn present_max(&self) -> u64 {
+        self.present_max.get()
+    }
+
+    pub(crate) fn forget_most(&self) {
+        self.present_max.set(self.present.get());
+    }
+
+    /// So long after the load began.
+    pub(crate) fn since_epoch(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.epoch)
+    }
+}
+
+/// What lets a player in: it can be taken back, from the player's group or from everybody.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    stage: Rc<Stage>,
+    /// The group's, which the load's shape takes back.
+    group: Rc<Cell<Course>>,
+    /// The table's, which its own players take back when they can't go on together.
+    table: Rc<Cell<Course>>,
+}
+
+impl Ticket {
+    pub(crate) fn new(stage: &Rc<Stage>) -> Self {
+        let go_on = || Rc::new(Cell::new(Course::GoOn));
+        Self { stage: stage.clone(), group: go_on(), table: go_on() }
+    }
+
+    /// A ticket for one table of the same group.
+    pub(crate) fn for_table(&self) -> Self {
+        Self { table: Rc::new(Cell::new(Course::GoOn)), ..self.clone() }
+    }
+
+    pub(crate) fn stage(&self) -> &Rc<Stage> {
+        &self.stage
+    }
+
+    /// Whether its holder should leave.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_group_over() || self.table.get() == Course::Leave
+    }
+
+    /// Whether no other player takes the holder's place.
+    pub(crate) fn is_group_over(&self) -> bool {
+        self.stage.course.get() == Course::Leave || self.group.get() == Course::Leave
+    }
+
+    /// Sends the whole group home.
+    pub(crate) fn dismiss_group(&self) {
+        self.group.set(Course::Leave);
+        self.stage.alarms.ring_all();
+    }
+
+    /// Sends the table's players home.
+    pub(crate) fn dismiss_table(&self) {
+        if self.table.replace(Course::Leave) == Course::GoOn {
+            self.stage.alarms.ring_all();
+        }
+    }
+
+    /// Counts its holder, and as many others, as present until the answer is dropped.
+    pub(crate) fn present(&self, players: u64) -> Present {
+        let present = self.stage.present.get() + players;
+        self.stage.present.set(present);
+        self.stage.present_max.set(self.stage.present_max.get().max(present));
+        Present { stage: self.stage.clone(), players }
+    }
+
+    pub(crate) fn alarm(&self) -> Alarm {
+        self.stage.alarms.alarm()
+    }
+
+    /// Waits, but not once the ticket is over.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.sleep_until(Instant::now() + time).await;
+    }
+
+    /// Waits, but not once the ticket is over.
+    pub(crate) async fn sleep_until(&self, until: Instant) {
+        let alarm = self.alarm();
+        while !self.is_over() && Instant::now() < until {
+            alarm.set(until);
+            alarm.rung().await;
+        }
+    }
+}
+
+/// Players who count as present.
+#[derive(Debug)]
+pub(crate) struct Present {
+    stage: Rc<Stage>,
+    players: u64,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.stage.present.set(self.stage.present.get() - self.players);
+    }
+}

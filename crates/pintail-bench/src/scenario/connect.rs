@@ -1,0 +1,127 @@
+//! Players that log in, and are then silent but for their pings.
+
+use std::time::{Duration, Instant};
+
+use super::{Connect, PAUSE_AFTER_TROUBLE};
+use crate::drive::Phase;
+use crate::drive::stage::Ticket;
+use crate::player::Player;
+use crate::player::trouble::Trouble;
+
+/// What a login is called in a report, from the first byte of its connection on.
+pub(super) const LOGIN: &str = "login";
+
+/// The most players that are there before the window: what the first ones cost a server once is not what each costs.
+const FIRST_MAX: u64 = 100;
+
+impl Connect {
+    /// How many players there should be of `players`, so long after the phase began.
+    pub(super) fn players_at(self, players: u64, phase: Phase, elapsed: Duration) -> u64 {
+        let first = first(players);
+        match (phase, self.per_second) {
+            (Phase::SetUp | Phase::WarmUp, _) => first,
+            (_, None) => players,
+            (_, Some(per_second)) => {
+                let more = (elapsed.as_secs_f64() * per_second).floor() as u64;
+                first.saturating_add(more).min(players)
+            }
+        }
+    }
+
+    /// When the player of this index should log in, so long after the window's beginning. Those of before know no time.
+    pub(super) fn due(self, players: u64, index: u64) -> Option<Duration> {
+        let after_first = (index + 1).checked_sub(first(players)).filter(|&after_first| after_first > 0)?;
+        self.per_second.map(|per_second| Duration::from_secs_f64(after_first as f64 / per_second))
+    }
+}
+
+/// How many players log in before the window: a tenth, up to [`FIRST_MAX`].
+fn first(players: u64) -> u64 {
+    players.div_ceil(10).min(FIRST_MAX)
+}
+
+/// Logs in at `due`, or as soon as there is room for one more, and stays.
+pub(super) async fn stay(ticket: Ticket, due: Option<Instant>) {
+    if let Some(due) = due {
+        ticket.sleep_until(due).await;
+    }
+    let mut due = due;
+    while !ticket.is_group_over() {
+        // With a rate, what a login waits for others counts as its own time.
+        let permit = ticket.stage().gathering.acquire().await;
+        let since = due.take().unwrap_or_else(Instant::now);
+        if !ticket.stage().is_in_time(since) {
+            drop(permit);
+            ticket.alarm().rung().await;
+            continue;
+        }
+        ticket.stage().recorder.borrow_mut().expect(LOGIN, since, 1);
+        let arrived = log_in(&ticket, since).await;
+        drop(permit);
+        if let Some(mut player) = arrived {
+            let _present = ticket.present(1);
+            if let Err(trouble) = player.idle().await {
+                count(&ticket, trouble);
+            }
+            player.leave().await;
+        }
+    }
+}
+
+/// Logs in, as often as it takes.
+async fn log_in(ticket: &Ticket, since: Instant) -> Option<Player> {
+    while !ticket.is_group_over() {
+        ticket.stage().recorder.borrow_mut().sent(1);
+        match Player::arrive(ticket).await {
+            Ok(player) => {
+                let mut recorder = ticket.stage().recorder.borrow_mut();
+                recorder.received(1);
+                recorder.took(LOGIN, since, Instant::now());
+                return Some(player);
+            }
+            Err(trouble) => count(ticket, trouble),
+        }
+        ticket.sleep(PAUSE_AFTER_TROUBLE).await;
+    }
+    None
+}
+
+fn count(ticket: &Ticket, trouble: Trouble) {
+    if !ticket.is_group_over() {
+        ticket.stage().recorder.borrow_mut().error(&trouble);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_are_there_before_and_the_others_come_at_their_rate() {
+        let steady = Connect { per_second: Some(50.0) };
+        let at_once = Connect { per_second: None };
+        let seconds = Duration::from_secs_f64;
+        for (connect, phase, elapsed, expected) in [
+            (steady, Phase::SetUp, 9.0, 100),
+            (steady, Phase::WarmUp, 9.0, 100),
+            (steady, Phase::Measure, 0.0, 100),
+            (steady, Phase::Measure, 0.1, 105),
+            (steady, Phase::Measure, 18.0, 1000),
+            (steady, Phase::Measure, 99.0, 1000),
+            (at_once, Phase::WarmUp, 1.0, 100),
+            (at_once, Phase::Measure, 0.0, 1000),
+        ] {
+            assert_eq!(connect.players_at(1000, phase, seconds(elapsed)), expected, "{connect:?} {phase} {elapsed}");
+        }
+        assert_eq!(steady.players_at(5, Phase::SetUp, Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn each_of_the_others_has_a_time() {
+        let steady = Connect { per_second: Some(50.0) };
+        for (index, due) in [(0, None), (99, None), (100, Some(20)), (101, Some(40)), (149, Some(1000))] {
+            assert_eq!(steady.due(1000, index), due.map(Duration::from_millis), "{index}");
+        }
+        assert_eq!(Connect { per_second: None }.due(1000, 500), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! The search for the largest load that keeps a condition: twice as much until it breaks, then bisection.
+
+/// How the load is found. It decides which load is tried next; who asks it does the trying.
+///
+/// ```
+/// use pintail_bench::search::{Bisection, Next, Verdict};
+///
+/// let mut search = Bisection::new(100, 1_000_000);
+/// let largest = loop {
+///     match search.next() {
+///         Next::Try(load) => search.found(load, if load <= 730 { Verdict::Held } else { Verdict::Broke }),
+///         Next::Done(largest) => break largest,
+///     }
+/// };
+/// assert!(largest.is_some_and(|largest| (690..=730).contains(&largest)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Bisection {
+    start: u64,
+    max: u64,
+    /// The largest load that kept the condition, 0 before there is one.
+    held: u64,
+    /// The smallest load that broke it.
+    broke: Option<u64>,
+    /// How often [`Bisection::held`] kept it.
+    confirmations: u32,
+}
+
+/// Whether a load kept the condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did.
+    Held,
+    /// It did not.
+    Broke,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Try this load.
+    Try(u64),
+    /// The search has ended: the largest load that kept the condition twice, if any did.
+    Done(Option<u64>),
+}
+
+/// The two ends of the search are at most this share of the load apart when it ends, in percent.
+const PRECISION_PERCENT: u64 = 5;
+
+/// How often the result must have kept the condition: a lucky window is no result.
+const CONFIRMATIONS: u32 = 2;
+
+impl Bisection {
+    /// A search that begins with `start` and never tries more than `max`. Both are at least 1.
+    #[must_use]
+    pub fn new(start: u64, max: u64) -> Self {
+        let max = max.max(1);
+        Self { start: start.clamp(1, max), max, held: 0, broke: None, confirmations: 0 }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        match self.broke {
+            None if self.held == 0 => Next::Try(self.start),
+            None if self.held >= self.max => self.confirm(),
+            None => Next::Try(self.held.saturating_mul(2).min(self.max)),
+            Some(broke) if self.held == 0 && broke <= 1 => Next::Done(None),
+            Some(broke) if broke - self.held > precision(broke) => Next::Try(self.held + (broke - self.held) / 2),
+            Some(_) => self.confirm(),
+        }
+    }
+
+    /// What came of a load.
+    pub fn found(&mut self, load: u64, verdict: Verdict) {
+        match verdict {
+            Verdict::Held if load == self.held => self.confirmations += 1,
+            Verdict::Held if load > self.held => (self.held, self.confirmations) = (load, 1),
+            Verdict::Held => {}
+            Verdict::Broke => {
+                self.broke = Some(self.broke.map_or(load, |broke| broke.min(load)));
+                if load <= self.held {
+                    // It kept the condition before and does not now: what is sure is less.
+                    self.held = load.saturating_sub(precision(load));
+                    self.confirmations = 0;
+                }
+            }
+        }
+    }
+
+    fn confirm(&self) -> Next {
+        match self.held {
+            0 => Next::Done(None),
+            held if self.confirmations < CONFIRMATIONS => Next::Try(held),
+            held => Next::Done(Some(held)),
+        }
+    }
+}
+
+/// How far apart the ends may be. At least one, as loads are whole.
+fn precision(load: u64) -> u64 {
+    (load * PRECISION_PERCENT / 100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Searches a machine whose answer to a load is this, and lists what was tried.
+    fn search(start: u64, max: u64, mut holds: impl FnMut(u64) -> bool) -> (Vec<u64>, Option<u64>) {
+        let (mut search, mut tried) = (Bisection::new(start, max), Vec::new());
+        loop {
+            assert!(tried.len() < 200, "it does not end: {tried:?}");
+            match search.next() {
+                Next::Done(largest) => return (tried, largest),
+                Next::Try(load) => {
+                    assert!((1..=max).contains(&load), "{load}");
+                    tried.push(load);
+                    search.found(load, if holds(load) { Verdict::Held } else { Verdict::Broke });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_doubles_then_halves_and_confirms() {
+        let (tried, largest) = search(100, 100_000, |load| load <= 730);
+        assert_eq!(tried, [100, 200, 400, 800, 600, 700, 750, 725, 725]);
+        assert_eq!(largest, Some(725));
+    }
+
+    #[test]
+    fn whatever_the_limit_the_result_is_at_most_a_twentieth_below() {
+        for limit in (1..3_000).chain([99_999, 100_000, 1 << 40]) {
+            for start in [1, 7, 100, 10_000] {
+                let (_, largest) = search(start, u64::MAX / 200, |load| load <= limit);
+                let largest = largest.unwrap_or(0);
+                assert!(largest <= limit && limit - largest <= precision(limit + 1), "{start}: {largest} of {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_start_that_is_too_much_is_halved_until_it_is_not() {
+        let (tried, largest) = search(1_000, 100_000, |load| load <= 60);
+        assert_eq!(tried[..4], [1_000, 500, 250, 125]);
+        assert!((57..=60).contains(&largest.unwrap()), "{tried:?}");
+        assert_eq!(search(8, 100, |_| false), (vec![8, 4, 2, 1], None));
+    }
+
+    #[test]
+    fn nothing_larger_than_the_most_is_tried() {
+        assert_eq!(search(30, 100, |_| true), (vec![30, 60, 100, 100], Some(100)));
+        assert_eq!(search(0, 1, |_| true), (vec![1, 1], Some(1)));
+    }
+
+    #[test]
+    fn a_lucky_window_is_no_result() {
+        let mut seen = 0;
+        // The load of 400 keeps the condition once, and never again.
+        let (tried, largest) = search(100, 400, |load| {
+            seen += u32::from(load == 400);
+            load < 400 || seen == 1
+        });
+        assert!(largest.unwrap() < 400 && tried.iter().filter(|&&load| load == 400).count() == 2, "{tried:?}");
+        assert!(largest.unwrap() >= 360, "{tried:?}");
+    }
+
+    #[test]
+    fn a_machine_that_answers_at_random_ends_the_search_too() {
+        for seed in 0..200_u64 {
+            let mut state = seed;
+            search(64, 100_000, |_| {
+                // A linear congruential generator (Knuth's MMIX constants); its high bits are random enough.
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state >> 63 == 0
+            });
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The report of a test, and its exit code.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pintail_bench::cluster::ClusterError;
+use pintail_bench::profile::Profiles;
+use pintail_bench::report::{self, Machine, REPORT_FORMAT, Report, Run, Search};
+
+use super::test::Test;
+use super::{THRESHOLD, paint};
+use crate::config::secret::RedisUrl;
+use crate::failure::Failure;
+use crate::output::{print, warn};
+use crate::signals::Told;
+
+/// From here on the load is its own limit: a core that is busy all the time sends and receives late.
+const GENERATOR_BUSY: f64 = 0.9;
+
+/// What a test has found.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) started_at: SystemTime,
+    pub(super) seed: u64,
+    /// What took the load, in words.
+    pub(super) target: String,
+    pub(super) runs: Vec<Run>,
+    pub(super) search: Option<Search>,
+    pub(super) calibration: Option<Run>,
+    pub(super) profiles: Profiles,
+    pub(super) notes: Vec<String>,
+    /// The process that ended by itself.
+    pub(super) death: Option<ClusterError>,
+}
+
+impl Outcome {
+    /// Nothing yet.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            started_at: SystemTime::now(),
+            seed,
+            target: String::new(),
+            runs: Vec::new(),
+            search: None,
+            calibration: None,
+            profiles: Profiles::default(),
+            notes: Vec::new(),
+            death: None,
+        }
+    }
+
+    fn report(&mut self, test: &Test, machine: Machine, told: Option<Told>) -> Report {
+        let checks = test.options.result.fail_if.iter().map(|condition| condition.check(&self.runs)).collect();
+        let mut scenario = test.scenario.describe();
+        scenario.settings.insert("seed".to_owned(), self.seed.to_string());
+        let is_search = self.search.is_some();
+        let players = self.runs.iter().map(|run| run.players).max().unwrap_or(0);
+        Report {
+            format: REPORT_FORMAT,
+            pintail: env!("CARGO_PKG_VERSION").to_owned(),
+            command: shown(std::env::args()),
+            started_at: self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            machine,
+            target: self.target.clone(),
+            scenario,
+            shape: if is_search { format!("{players} players") } else { test.shape().to_string() },
+            notes: self.all_notes(told),
+            runs: std::mem::take(&mut self.runs),
+            search: self.search.take(),
+            calibration: self.calibration.take(),
+            checks,
+            interrupted: told.is_some() || self.death.is_some(),
+            profiles: std::mem::take(&mut self.profiles.profiles),
+        }
+    }
+
+    /// What to know before the figures are believed.
+    fn all_notes(&self, told: Option<Told>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(death) = &self.death {
+            notes.push(format!("The test ended early: {death}"));
+        } else if told.is_some() {
+            notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
+        }
+        if self.runs.iter().chain(&self.calibration).any(|run| generator_share(run) > GENERATOR_BUSY) {
+            notes.push(
+                "The load generator was busy all the time on its core, so the figures show its limit and not only the \
+                 servers': take a smaller load, or share it between several machines."
+                    .to_owned(),
+            );
+        }
+        if cfg!(debug_assertions) {
+            notes.push(
+                "This program was built without optimisation: for figures that mean something, build it with --release."
+                    .to_owned(),
+            );
+        }
+        notes.extend(self.notes.iter().cloned());
+        notes.extend(self.profiles.notes.iter().cloned());
+        notes
+    }
+}
+
+/// How much of a core the load took.
+fn generator_share(run: &Run) -> f64 {
+    let used = run.generator.user_seconds + run.generator.system_seconds;
+    if run.seconds > 0.0 { used / run.seconds } else { 0.0 }
+}
+
+/// Prints and writes the report, and says by the exit code how it went.
+///
+/// # Errors
+/// If it can't be written, or by the exit code of an interruption, a death or a threshold, in this order.
+pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told: Option<Told>) -> Result<(), Failure> {
+    let report = outcome.report(test, machine, told);
+    print(report::table(&report, paint()).trim_end())?;
+    let result = &test.options.result;
+    if let Some(path) = &result.json {
+        report::write(path, &report)?;
+        warn(format_args!("report: {}", path.display()));
+    }
+    if let Some(path) = &result.html {
+        write_html(&report, path)?;
+    }
+    if let Some(told) = told {
+        return Err(Failure::with_code(told.exit_code(), "the test was interrupted"));
+    }
+    if let Some(death) = outcome.death {
+        return Err(Failure::new(death.to_string()));
+    }
+    verdict(&report).map_or(Ok(()), |broken| Err(Failure::with_code(THRESHOLD, broken)))
+}
+
+/// The first threshold that was broken, as a sentence.
+fn verdict(report: &Report) -> Option<String> {
+    if let Some(check) = report.checks.iter().find(|check| check.failed) {
+        return Some(format!("`{}` is true: {}", check.condition, check.found));
+    }
+    let search = report.search.as_ref().filter(|search| search.largest.is_none())?;
+    Some(format!("no load keeps `{}`, not even the smallest that was tried", search.condition))
+}
+
+/// Writes the page for the browser.
+///
+/// # Errors
+/// If it can't be written.
+pub(super) fn write_html(report: &Report, path: &Path) -> Result<(), Failure> {
+    std::fs::write(path, report::html(report)).map_err(|error| {
+        Failure::new(format!("the page {} can't be written ({error}): choose another with --html", path.display()))
+    })?;
+    warn(format_args!("page: {}", path.display()));
+    Ok(())
+}
+
+/// A command line without what may be secret in it.
+fn shown(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut hidden_by: Option<&str> = None;
+    let hide = |option: &str, value: &str| match option {
+        "--redis" => value.parse::<RedisUrl>().map(|url| url.to_string()).unwrap_or_default(),
+        _ => "…".to_owned(),
+    };
+    let secrets = ["--redis", "--admin-token"];
+    let shown = arguments.map(|argument| {
+        if let Some(option) = hidden_by.take() {
+            return hide(option, &argument);
+        }
+        for option in secrets {
+            match argument.strip_prefix(option) {
+                Some("") => hidden_by = Some(option),
+                Some(rest) if rest.starts_with('=') => return format!("{option}={}", hide(option, &rest[1..])),
+                _ => {}
+            }
+        }
+        argument
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_holds_no_secret_of_the_command_line() {
+        let line = "pintail bench echo --self --redis redis://u:word@h:1 --admin-token=key --admin-token key --json a";
+        let shown = shown(line.split(' ').map(str::to_owned)).join(" ");
+        assert_eq!(shown, "pintail bench echo --self --redis redis://h:1 --admin-token=… --admin-token … --json a");
+    }
+}

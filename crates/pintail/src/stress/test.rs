@@ -1,0 +1,262 @@
+//! The measurements of a test: one, several, or a search for the largest load.
+
+use pintail_bench::condition::Condition;
+use pintail_bench::live::{Display, Progress};
+use pintail_bench::pins::Pins;
+use pintail_bench::profile::Profiles;
+use pintail_bench::reach::Reach;
+use pintail_bench::report::{Machine, Run, Search};
+use pintail_bench::search::{Bisection, Next, Verdict};
+use pintail_bench::{BotKind, LoadShape, Scenario};
+
+use super::interrupt::Interrupt;
+use super::outcome::{self, Outcome};
+use super::place::Place;
+use super::window::{Measured, Profiling, Task};
+use crate::config::bench::BuiltIn;
+use crate::config::bench::options::TestArgs;
+use crate::config::bench::scenarios::{BotsArgs, Load};
+use crate::failure::Failure;
+
+/// A stress test that was asked for.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) scenario: Scenario,
+    pub(super) load: Load,
+    pub(super) options: TestArgs,
+}
+
+impl Test {
+    /// The test that a command asks for, if it does.
+    pub(super) fn of(command: &BuiltIn) -> Option<Self> {
+        let ((scenario, load), options) = match command {
+            BuiltIn::Echo(args) => (args.scenario(), &args.test),
+            BuiltIn::Broadcast(args) => (args.scenario(), &args.test),
+            BuiltIn::Arena(args) => (args.scenario(), &args.test),
+            BuiltIn::Lobby(args) => (args.scenario(), &args.test),
+            BuiltIn::Connect(args) => (args.scenario(), &args.test),
+            BuiltIn::Churn(args) => (args.scenario(), &args.test),
+            BuiltIn::Match(args) => (args.scenario(), &args.test),
+            BuiltIn::Compare(_) | BuiltIn::Report(_) | BuiltIn::Hold(_) | BuiltIn::Trivial => return None,
+        };
+        Some(Self { scenario, load, options: options.clone() })
+    }
+
+    /// The test of a game author's bots.
+    pub(super) fn of_bots(kind: &BotKind, args: &BotsArgs) -> Self {
+        let (scenario, load) = args.scenario(kind);
+        Self { scenario, load, options: args.test.clone() }
+    }
+
+    /// How the load goes over time.
+    pub(super) fn shape(&self) -> LoadShape {
+        self.options.window.ramp.map_or_else(|| self.load.constant(), |over| self.load.ramp(over))
+    }
+
+    fn task(&self, seed: u64) -> Result<Task, Failure> {
+        let TestArgs { window, result, .. } = &self.options;
+        let token = result.admin_token.as_ref().map(|token| token.expose()).transpose().map_err(|error| {
+            Failure::new(format!("the file of --admin-token can't be read ({error}): check its path"))
+        })?;
+        Ok(Task {
+            scenario: self.scenario.clone(),
+            warm_up: window.warm_up.0,
+            duration: window.duration.0,
+            seed,
+            profile: if result.profile { Profiling::On(token) } else { Profiling::Off },
+        })
+    }
+}
+
+/// Runs a test and reports.
+///
+/// # Errors
+/// If it could not be measured, or by the exit code of a threshold.
+pub(super) async fn run(test: &Test, pins: &Pins, machine: Machine) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
+    let measured = tokio::select! {
+        measured = measure(test, pins, &interrupt) => measured,
+        // Whatever was started is killed as it is dropped.
+        () = interrupt.now.cancelled() => Err(Failure::new("it was ended before there was a report")),
+    };
+    match (measured, interrupt.told()) {
+        (Ok(outcome), told) => outcome::conclude(test, outcome, machine, told),
+        (Err(Failure::Failed { sentence, .. }), Some(told)) => Err(Failure::with_code(told.exit_code(), sentence)),
+        (Err(failure), _) => Err(failure),
+    }
+}
+
+async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outcome, Failure> {
+    if test.options.result.calibrate && !pintail_bench::trivial::can_take(&test.scenario) {
+        return Err(Failure::usage(
+            "--calibrate is for `echo` and `broadcast`, whose messages the trivial server answers: leave it out",
+        ));
+    }
+    let reach = Reach::here();
+    let place = Place::find(&test.options.place, &test.options.result, pins).await?;
+    let wanted = test.shape().largest();
+    reach.check(wanted, place.other_end()).map_err(|error| Failure::new(error.to_string()))?;
+    let seed = test.options.window.seed.unwrap_or_else(rand::random);
+    let mut stage = Stage {
+        task: test.task(seed)?,
+        place,
+        progress: Progress::new(Display::of_stderr()),
+        interrupt,
+        outcome: Outcome::new(seed),
+    };
+    match &test.options.window.find_max {
+        Some(condition) => {
+            let most = reach.players_max(stage.place.other_end()) / test.load.players_each.max(1);
+            stage.search(test, condition, most).await?;
+        }
+        None => stage.repeat(test).await?,
+    }
+    if test.options.result.calibrate && !interrupt.soon.is_cancelled() && stage.outcome.death.is_none() {
+        // What was measured is worth a report without it.
+        if let Err(failure) = stage.calibrate(test, pins).await {
+            stage.outcome.notes.push(format!("There is no calibration: {failure}."));
+        }
+    }
+    stage.progress.finish();
+    Ok(stage.outcome)
+}
+
+/// What the measurements have in common.
+struct Stage<'a> {
+    task: Task,
+    place: Place,
+    progress: Progress,
+    interrupt: &'a Interrupt,
+    outcome: Outcome,
+}
+
+impl Stage<'_> {
+    /// Whether there is no use in a further measurement.
+    fn is_over(&self) -> bool {
+        self.interrupt.soon.is_cancelled() || self.outcome.death.is_some()
+    }
+
+    async fn measure(&mut self, load: LoadShape, label: &str) -> Result<Measured, Failure> {
+        let opened = tokio::select! {
+            opened = self.place.open() => opened?,
+            () = self.interrupt.soon.cancelled() => return Err(Failure::new("it was ended before anything was measured")),
+        };
+        self.task.measure(opened, load, label, &mut self.progress, self.interrupt).await
+    }
+
+    /// The same load, as often as was asked for.
+    async fn repeat(&mut self, test: &Test) -> Result<(), Failure> {
+        let runs = test.options.window.runs;
+        for number in 1..=runs {
+            let label = if runs == 1 { String::new() } else { format!("run {number} of {runs}") };
+            match self.measure(test.shape(), &label).await {
+                Ok(measured) => self.take(measured),
+                // What was measured before is worth a report.
+                Err(failure) if self.outcome.runs.is_empty() => return Err(failure),
+                Err(failure) => self.outcome.notes.push(format!("Run {number} was not measured: {failure}.")),
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, measured: Measured) {
+        let Measured { run, profiles, target, death } = measured;
+        self.outcome.runs.push(run);
+        self.outcome.target = target;
+        self.outcome.profiles = profiles;
+        self.outcome.death = death;
+    }
+
+    /// Tries loads until the largest is known that keeps the condition.
+    async fn search(&mut self, test: &Test, condition: &Condition, most: u64) -> Result<(), Failure> {
+        let unit = test.load.unit.name();
+        let mut search = Bisection::new(test.load.count, most);
+        let mut probes = Vec::new();
+        let mut best = Best::default();
+        let largest = loop {
+            let load = match search.next() {
+                Next::Done(largest) => break largest,
+                Next::Try(load) => load,
+            };
+            let measured =
+                self.measure(Load { count: load, ..test.load }.constant(), &format!("{load} {unit}")).await?;
+            self.outcome.target.clone_from(&measured.target);
+            if self.interrupt.soon.is_cancelled() || measured.death.is_some() {
+                self.outcome.death = measured.death;
+                best.keep_if_empty(measured.run);
+                break None;
+            }
+            let probe = condition.probe(load, std::slice::from_ref(&measured.run));
+            self.progress.finish();
+            crate::output::warn(format_args!(
+                "{load} {unit}: {} ({})",
+                if probe.held { "kept" } else { "broken" },
+                probe.found
+            ));
+            let verdict = if probe.held { Verdict::Held } else { Verdict::Broke };
+            search.found(load, verdict);
+            best.take(load, verdict, measured.run, measured.profiles);
+            probes.push(probe);
+        };
+        let found = Search { condition: condition.to_string(), unit: unit.to_owned(), probes, largest };
+        (self.outcome.runs, self.outcome.profiles) = best.of(largest);
+        self.outcome.search = Some(found);
+        Ok(())
+    }
+
+    /// The same load on the trivial server.
+    async fn calibrate(&mut self, test: &Test, pins: &Pins) -> Result<(), Failure> {
+        let largest = self.outcome.search.as_ref().and_then(|search| search.largest);
+        let load = Load { count: largest.unwrap_or(test.load.count), ..test.load };
+        let task = Task { profile: Profiling::Off, ..self.task.clone() };
+        let opened = Place::open_trivial(pins).await?;
+        let label = "the trivial server";
+        let measured = task.measure(opened, load.constant(), label, &mut self.progress, self.interrupt).await?;
+        match measured.death {
+            Some(death) => self.outcome.notes.push(format!("There is no calibration: {death}.")),
+            None => self.outcome.calibration = Some(measured.run),
+        }
+        Ok(())
+    }
+}
+
+/// The runs of a search that are worth a report: those of the largest load that kept the condition, or if none did, the
+/// last.
+#[derive(Debug, Default)]
+struct Best {
+    kept: Vec<(u64, Run, Profiles)>,
+    last: Option<Run>,
+}
+
+impl Best {
+    fn take(&mut self, load: u64, verdict: Verdict, run: Run, profiles: Profiles) {
+        self.last = Some(run.clone());
+        if verdict == Verdict::Held {
+            // Of a load, at most as many are kept as confirm it; smaller ones are never the result again, unless the larger
+            // are not confirmed.
+            self.kept.push((load, run, profiles));
+        }
+    }
+
+    fn keep_if_empty(&mut self, run: Run) {
+        self.last.get_or_insert(run);
+    }
+
+    fn of(self, largest: Option<u64>) -> (Vec<Run>, Profiles) {
+        // An interrupted search has no result: its best so far is the largest that was kept.
+        let largest = largest.or_else(|| self.kept.iter().map(|(load, ..)| *load).max());
+        let chosen = self.kept.into_iter().filter(|(load, ..)| Some(*load) == largest);
+        let (mut runs, mut profiles) = (Vec::new(), Profiles::default());
+        for (_, run, own) in chosen {
+            runs.push(run);
+            profiles = own;
+        }
+        if runs.is_empty() {
+            runs.extend(self.last);
+        }
+        (runs, profiles)
+    }
+}

@@ -1,0 +1,234 @@
+//! `pintail bench`, as a person or a script uses it.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pintail_bench::report::{self, Report};
+use pintail_testkit::Program;
+use support::{PATIENCE, pintail};
+use tempfile::TempDir;
+
+/// Starts `pintail bench` with these words.
+fn bench(line: &str) -> Program {
+    pintail(["bench"].into_iter().chain(line.split_whitespace())).start()
+}
+
+/// Runs it to its end; its exit code and what it said.
+fn run(line: &str) -> (Option<i32>, String) {
+    let mut program = bench(line);
+    let status = program.wait_for_end();
+    (status.code(), program.transcript().join("\n"))
+}
+
+fn read(path: &Path) -> Report {
+    report::read(path).unwrap()
+}
+
+/// A directory for reports, and the path of one in it.
+fn report_file() -> (TempDir, std::path::PathBuf) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("report.json");
+    (directory, path)
+}
+
+/// The processes that a process has started and that run, as the operating system lists them: id and command line.
+fn children(pid: u32) -> Vec<(u32, String)> {
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_child = |child: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+        status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|parent| parent.trim() == pid.to_string()))
+    };
+    let command_line = |pid: u32| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        (pid, words.replace('\0', " "))
+    };
+    processes.filter(is_child).map(command_line).collect()
+}
+
+fn runs(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // One that has ended, and that nobody has waited for, does not run.
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+/// Waits until a condition holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_test_on_the_embedded_store_makes_a_report_a_page_and_a_comparison() {
+    let (directory, json) = report_file();
+    let html = directory.path().join("report.html");
+    let line = format!(
+        "echo --self --store embedded --players 5 --duration 1s --warm-up 100ms --calibrate --seed 7 --fail-if errors>0 \
+         --json {} --html {}",
+        json.display(),
+        html.display()
+    );
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(0), "{said}");
+    let report = read(&json);
+    let [run_of_it] = &report.runs[..] else { panic!("one run: {said}") };
+    assert_eq!((report.scenario.name.as_str(), run_of_it.players, report.interrupted), ("echo", 5, false));
+    assert_eq!(report.scenario.settings["seed"], "7");
+    assert!(run_of_it.errors.is_empty(), "{:?}", run_of_it.errors);
+    assert!(run_of_it.measures[&run_of_it.primary].count > 0, "{said}");
+    assert!(!run_of_it.series.is_empty());
+    let [server] = &run_of_it.servers[..] else { panic!("one process") };
+    assert!(server.name == "all in one" && server.is_server && server.memory_after > 0, "{server:?}");
+    let trivial = report.calibration.as_ref().unwrap();
+    assert!(trivial.errors.is_empty() && trivial.measures[&trivial.primary].count > 0, "{trivial:?}");
+    assert_eq!(trivial.servers[0].name, "trivial");
+    assert_eq!(report.checks.len(), 1);
+    assert!(!report.checks[0].failed);
+    assert!(std::fs::read_to_string(&html).unwrap().contains("</html>"));
+
+    let (code, said) = run(&format!("report {} --html {}", json.display(), html.display()));
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(&format!("report {}", json.display()));
+    assert!(code == Some(0) && said.contains("echo"), "{said}");
+    let (code, said) = run(&format!("compare {0} {0} --fail-if-worse", json.display()));
+    assert_eq!(code, Some(0), "the same test is not worse: {said}");
+}
+
+#[test]
+fn a_threshold_sets_the_exit_code() {
+    let quick = "--self --store embedded --players 3 --duration 300ms --warm-up 100ms";
+    let (code, said) = run(&format!("echo {quick} --fail-if p99>1min --fail-if throughput>0"));
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("error: `throughput>0`"), "{said}");
+    let (code, said) = run(&format!("echo {quick} --fail-if nonsense>0"));
+    assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
+fn a_search_tries_less_until_nothing_is_left_and_says_so() {
+    let (_directory, json) = report_file();
+    let line = format!(
+        "echo --self --store embedded --players 4 --duration 200ms --warm-up 0 --find-max throughput<0 --json {}",
+        json.display()
+    );
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(3), "{said}");
+    let search = read(&json).search.unwrap();
+    let tried: Vec<_> = search.probes.iter().map(|probe| (probe.load, probe.held)).collect();
+    assert_eq!(tried, [(4, false), (2, false), (1, false)]);
+    assert_eq!((search.largest, search.unit.as_str()), (None, "players"));
+}
+
+#[test]
+fn ctrl_c_ends_with_a_report_of_what_was_measured() {
+    let (_directory, json) = report_file();
+    let line = format!("echo --self --store embedded --players 3 --warm-up 0 --duration 1h --json {}", json.display());
+    let mut program = bench(&line);
+    program.wait_for("measuring");
+    program.signal("INT");
+    let status = program.wait_for_end();
+    assert_eq!(status.code(), Some(130), "{:?}", program.transcript());
+    let report = read(&json);
+    assert!(report.interrupted && report.runs.len() == 1 && !report.notes.is_empty(), "{:?}", report.notes);
+}
+
+#[test]
+fn a_cluster_of_its_own_leaves_no_process_behind() {
+    let (_directory, json) = report_file();
+    let line = format!(
+        "broadcast --self --gateways 2 --rooms 1 --room-size 2 --warm-up 0 --duration 1s --fail-if errors>0 --json {}",
+        json.display()
+    );
+    let mut program = bench(&line);
+    program.wait_for("measuring");
+    let children = children(program.process_id());
+    assert_eq!(children.len(), 5, "two gateways, a lobby server, a game server and Redis: {children:?}");
+    let status = program.wait_for_end();
+    assert_eq!(status.code(), Some(0), "{:?}", program.transcript());
+    for (pid, command_line) in children {
+        assert!(!runs(pid), "{command_line}");
+    }
+    let report = read(&json);
+    let names: Vec<_> = report.runs[0].servers.iter().map(|server| (server.name.as_str(), server.is_server)).collect();
+    let expected = [("gateway", true), ("gateway 2", true), ("lobby", true), ("game", true), ("redis", false)];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_test_that_is_killed_takes_its_servers_with_it() {
+    let mut program = bench("echo --self --players 2 --warm-up 0 --duration 1h");
+    program.wait_for("measuring");
+    let children = children(program.process_id());
+    assert_eq!(children.len(), 4, "{children:?}");
+    program.signal("KILL");
+    program.wait_for_end();
+    until("the servers to end", || children.iter().all(|(pid, _)| !runs(*pid)));
+}
+
+#[test]
+fn a_server_that_dies_ends_the_test_and_is_named() {
+    let (_directory, json) = report_file();
+    let line = format!("echo --self --players 2 --warm-up 0 --duration 1h --json {}", json.display());
+    let mut program = bench(&line);
+    program.wait_for("measuring");
+    let children = children(program.process_id());
+    let (lobby, _) = children.iter().find(|(_, command_line)| command_line.contains(" lobby ")).unwrap();
+    let killed = std::process::Command::new("kill").args(["-s", "KILL", &lobby.to_string()]).status().unwrap();
+    assert!(killed.success());
+    let status = program.wait_for_end();
+    let said = program.transcript().join("\n");
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("error: the lobby process has ended (signal: 9"), "{said}");
+    assert!(read(&json).interrupted);
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_named() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, said) = run(&format!("echo --target {port}"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("no gateway answers at tcp://{port}")) && said.contains("--self"), "{said}");
+}
+
+#[test]
+fn a_cluster_that_runs_is_measured_without_its_processes() {
+    let (_directory, json) = report_file();
+    let mut dev = pintail(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).start();
+    let line = dev.wait_for("Server:Gateway:0");
+    let address = |column| line.split_whitespace().nth(column).unwrap().trim_start_matches("http://").to_owned();
+    dev.wait_for("ready;");
+    for target in [address(1), format!("ws://{}/ws", address(2))] {
+        let line = format!(
+            "echo --target {target} --players 3 --duration 300ms --warm-up 0 --fail-if errors>0 --json {}",
+            json.display()
+        );
+        let (code, said) = run(&line);
+        assert_eq!(code, Some(0), "{said}");
+        let report = read(&json);
+        assert!(report.target.contains(&target) && report.runs[0].servers.is_empty(), "{}", report.target);
+    }
+}
+
+#[test]
+fn flame_graphs_that_can_not_be_had_are_a_note() {
+    let (_directory, json) = report_file();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let line = format!(
+        "echo --self --store embedded --players 2 --duration 300ms --warm-up 0 --profile --json {}",
+        json.display()
+    );
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(0), "{said}");
+    let report = read(&json);
+    // Whether this build's servers make them or not: there is a picture, or the reason why there is none.
+    assert!(!report.profiles.is_empty() || report.notes.iter().any(|note| note.contains("flame graph")), "{said}");
+    let (code, _) = run(&format!("echo --self --profile --admin {port}"));
+    assert_eq!(code, Some(2), "the servers of --self are known");
+}
