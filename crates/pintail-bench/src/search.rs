@@ -1,4 +1,9 @@
 //! The search for the largest load that keeps a condition: twice as much until it breaks, then bisection.
+//!
+//! A machine has other things to do now and then. So one bad window does not break a load, and one good one is no result:
+//! of three windows, two decide.
+
+use std::collections::BTreeMap;
 
 /// How the load is found. It decides which load is tried next; who asks it does the trying.
 ///
@@ -18,12 +23,19 @@
 pub struct Bisection {
     start: u64,
     max: u64,
-    /// The largest load that kept the condition, 0 before there is one.
+    /// The largest load that is taken to keep the condition, 0 before there is one.
     held: u64,
     /// The smallest load that broke it.
     broke: Option<u64>,
-    /// How often [`Bisection::held`] kept it.
-    confirmations: u32,
+    /// What was found of each load that was tried: some tens at most, as each step halves or doubles.
+    found: BTreeMap<u64, Record>,
+}
+
+/// What was found of a load.
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    held: u32,
+    broke: u32,
 }
 
 /// Whether a load kept the condition.
@@ -47,20 +59,23 @@ pub enum Next {
 /// The two ends of the search are at most this share of the load apart when it ends, in percent.
 const PRECISION_PERCENT: u64 = 5;
 
-/// How often the result must have kept the condition: a lucky window is no result.
-const CONFIRMATIONS: u32 = 2;
+/// How many windows decide about a load.
+const DECISIVE: u32 = 2;
 
 impl Bisection {
     /// A search that begins with `start` and never tries more than `max`. Both are at least 1.
     #[must_use]
     pub fn new(start: u64, max: u64) -> Self {
         let max = max.max(1);
-        Self { start: start.clamp(1, max), max, held: 0, broke: None, confirmations: 0 }
+        Self { start: start.clamp(1, max), max, held: 0, broke: None, found: BTreeMap::new() }
     }
 
     /// What to do next.
     #[must_use]
     pub fn next(&self) -> Next {
+        if let Some(load) = self.undecided() {
+            return Next::Try(load);
+        }
         match self.broke {
             None if self.held == 0 => Next::Try(self.start),
             None if self.held >= self.max => self.confirm(),
@@ -73,26 +88,35 @@ impl Bisection {
 
     /// What came of a load.
     pub fn found(&mut self, load: u64, verdict: Verdict) {
+        let record = self.found.entry(load).or_default();
         match verdict {
-            Verdict::Held if load == self.held => self.confirmations += 1,
-            Verdict::Held if load > self.held => (self.held, self.confirmations) = (load, 1),
-            Verdict::Held => {}
+            Verdict::Held => {
+                record.held += 1;
+                self.held = self.held.max(load);
+            }
             Verdict::Broke => {
-                self.broke = Some(self.broke.map_or(load, |broke| broke.min(load)));
-                if load <= self.held {
-                    // It kept the condition before and does not now: what is sure is less.
-                    self.held = load.saturating_sub(precision(load));
-                    self.confirmations = 0;
+                record.broke += 1;
+                if record.broke >= DECISIVE {
+                    self.broke = Some(self.broke.map_or(load, |broke| broke.min(load)));
+                    // One that it kept before and does not now: what is sure is less.
+                    self.held = if load <= self.held { load.saturating_sub(precision(load)) } else { self.held };
                 }
             }
         }
     }
 
+    /// A load that broke the condition once and never kept it.
+    fn undecided(&self) -> Option<u64> {
+        let is_undecided = |record: &Record| record.held == 0 && (1..DECISIVE).contains(&record.broke);
+        self.found.iter().find(|(_, record)| is_undecided(record)).map(|(&load, _)| load)
+    }
+
     fn confirm(&self) -> Next {
+        let held = self.found.get(&self.held).map_or(0, |record| record.held);
         match self.held {
             0 => Next::Done(None),
-            held if self.confirmations < CONFIRMATIONS => Next::Try(held),
-            held => Next::Done(Some(held)),
+            load if held < DECISIVE => Next::Try(load),
+            load => Next::Done(Some(load)),
         }
     }
 }
@@ -125,7 +149,7 @@ mod tests {
     #[test]
     fn it_doubles_then_halves_and_confirms() {
         let (tried, largest) = search(100, 100_000, |load| load <= 730);
-        assert_eq!(tried, [100, 200, 400, 800, 600, 700, 750, 725, 725]);
+        assert_eq!(tried, [100, 200, 400, 800, 800, 600, 700, 750, 750, 725, 725]);
         assert_eq!(largest, Some(725));
     }
 
@@ -143,9 +167,9 @@ mod tests {
     #[test]
     fn a_start_that_is_too_much_is_halved_until_it_is_not() {
         let (tried, largest) = search(1_000, 100_000, |load| load <= 60);
-        assert_eq!(tried[..4], [1_000, 500, 250, 125]);
+        assert_eq!(tried[..8], [1_000, 1_000, 500, 500, 250, 250, 125, 125]);
         assert!((57..=60).contains(&largest.unwrap()), "{tried:?}");
-        assert_eq!(search(8, 100, |_| false), (vec![8, 4, 2, 1], None));
+        assert_eq!(search(8, 100, |_| false), (vec![8, 8, 4, 4, 2, 2, 1, 1], None));
     }
 
     #[test]
@@ -162,8 +186,18 @@ mod tests {
             seen += u32::from(load == 400);
             load < 400 || seen == 1
         });
-        assert!(largest.unwrap() < 400 && tried.iter().filter(|&&load| load == 400).count() == 2, "{tried:?}");
+        assert!(largest.unwrap() < 400 && tried.iter().filter(|&&load| load == 400).count() == 3, "{tried:?}");
         assert!(largest.unwrap() >= 360, "{tried:?}");
+    }
+
+    #[test]
+    fn one_bad_window_breaks_no_load() {
+        let mut windows = 0;
+        let (tried, largest) = search(100, 400, |_| {
+            windows += 1;
+            windows != 2
+        });
+        assert_eq!((tried, largest), (vec![100, 200, 200, 400, 400], Some(400)));
     }
 
     #[test]

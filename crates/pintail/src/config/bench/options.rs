@@ -93,8 +93,8 @@ pub(crate) struct WindowArgs {
 
     /// Find the largest load that keeps a condition, such as 'p99<50ms': twice as much until it breaks, then halves
     ///
-    /// It begins with the load of --players or --rooms, ends when it is known to a twentieth, and confirms the result with
-    /// a second measurement. The conditions are those of --fail-if.
+    /// It begins with the load of --players or --rooms, and ends when it is known to a twentieth. Two of three measurements
+    /// decide about a load. The conditions are those of --fail-if.
     #[arg(long, value_name = "CONDITION")]
     pub(crate) find_max: Option<Condition>,
 
