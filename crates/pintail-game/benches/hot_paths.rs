@@ -178,6 +178,7 @@ fn saved(game_type: &str, players: u64, settings: &str) -> SavedGame {
         players: (0..players).map(player).collect(),
         seed: 1,
         lobby: Slot::new(Kind::Lobby, 0),
+        trace: None,
     };
     let record = GameRecord { order, owner: OWNER, outcome: None };
     SavedGame { record, attempts: 0, journal: SavedJournal::default() }

@@ -55,6 +55,7 @@ fn order(number: u64) -> GameOrder {
         players: Vec::new(),
         seed: number,
         lobby: Slot::new(Kind::Lobby, 0),
+        trace: None,
     }
 }
 

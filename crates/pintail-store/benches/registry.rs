@@ -56,6 +56,7 @@ fn order(number: u64) -> GameOrder {
         players: (1..=PLAYERS).map(player).collect(),
         seed: number,
         lobby: Slot::new(Kind::Lobby, 0),
+        trace: None,
     }
 }
 

@@ -361,5 +361,6 @@ fn order(number: u64, lobby: Slot) -> GameOrder {
         players: Vec::new(),
         seed: number,
         lobby,
+        trace: None,
     }
 }
