@@ -45,7 +45,9 @@ fn a_cluster_of_processes_is_shown_and_plays() {
 
     let table = status(&redis, "");
     let line = table.lines().find(|line| line.starts_with("Server:Game:0")).unwrap_or_else(|| panic!("{table}"));
-    for part in ["127.0.0.1:", "smooth", "up", "0/7", "arena,echo,echo-journaled,gomoku,match", env!("CARGO_PKG_VERSION")] {
+    for part in
+        ["127.0.0.1:", "smooth", "up", "0/7", "arena,echo,echo-journaled,gomoku,match", env!("CARGO_PKG_VERSION")]
+    {
         assert!(line.contains(part), "{part} in {line}");
     }
     let servers = json(&redis)["servers"].clone();
