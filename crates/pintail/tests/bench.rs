@@ -107,8 +107,10 @@ fn a_threshold_sets_the_exit_code() {
     let (code, said) = run(&format!("echo {quick} --fail-if p99>1min --fail-if throughput>0"));
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("error: `throughput>0`"), "{said}");
-    let (code, said) = run(&format!("echo {quick} --fail-if nonsense>0"));
-    assert_eq!(code, Some(2), "{said}");
+    for nonsense in ["--fail-if nonsense>0", "--json /nowhere/report.json"] {
+        let (code, said) = run(&format!("echo {quick} {nonsense}"));
+        assert_eq!(code, Some(2), "{said}");
+    }
 }
 
 #[test]

@@ -251,7 +251,9 @@ impl Recorder {
     }
 
     fn recording(self) -> Recording {
-        let measures = self.measures.iter().map(|timed| (timed.name.to_owned(), Measure::of(&timed.histogram)));
+        // What happened outside of the window alone was not measured.
+        let measured = self.measures.iter().enumerate().filter(|(place, timed)| *place == 0 || timed.is_measured());
+        let measures = measured.map(|(_, timed)| (timed.name.to_owned(), Measure::of(&timed.histogram)));
         let messages = [("sent", self.sent), ("received", self.received)];
         let counts = self.counts.into_iter().chain(messages).map(|(name, times)| (name.to_owned(), times));
         Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors }
@@ -259,6 +261,10 @@ impl Recorder {
 }
 
 impl Timed {
+    fn is_measured(&self) -> bool {
+        !self.histogram.is_empty()
+    }
+
     fn outstanding(&self) -> u64 {
         self.begun.saturating_sub(self.histogram.len())
     }
@@ -289,6 +295,16 @@ mod tests {
         assert_eq!(measure.count, 2);
         assert_eq!((measure.min / 100, measure.max / 10_000), (20, 100));
         assert!(recording.errors.is_empty());
+    }
+
+    #[test]
+    fn of_what_was_not_measured_the_primary_measure_alone_is_there() {
+        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
+        recorder.took("login", start, start + millis(1));
+        recorder.open(start + SECOND);
+        recorder.close(start + SECOND * 2);
+        let recording = recorder.finish(start + SECOND * 2);
+        assert_eq!(recording.measures.keys().collect::<Vec<_>>(), ["delivery"]);
     }
 
     #[test]

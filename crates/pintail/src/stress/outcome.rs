@@ -9,6 +9,7 @@ use pintail_bench::report::{self, Machine, REPORT_FORMAT, Report, Run, Search};
 
 use super::test::Test;
 use super::{THRESHOLD, paint};
+use crate::config::bench::options::ResultArgs;
 use crate::config::secret::RedisUrl;
 use crate::failure::Failure;
 use crate::output::{print, warn};
@@ -113,7 +114,8 @@ fn generator_share(run: &Run) -> f64 {
 /// If it can't be written, or by the exit code of an interruption, a death or a threshold, in this order.
 pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told: Option<Told>) -> Result<(), Failure> {
     let report = outcome.report(test, machine, told);
-    print(report::table(&report, paint()).trim_end())?;
+    // Whether anyone reads it changes neither the files nor the exit code.
+    let printed = print(report::table(&report, paint()).trim_end());
     let result = &test.options.result;
     if let Some(path) = &result.json {
         report::write(path, &report)?;
@@ -128,7 +130,24 @@ pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told
     if let Some(death) = outcome.death {
         return Err(Failure::new(death.to_string()));
     }
-    verdict(&report).map_or(Ok(()), |broken| Err(Failure::with_code(THRESHOLD, broken)))
+    verdict(&report).map_or(printed, |broken| Err(Failure::with_code(THRESHOLD, broken)))
+}
+
+/// Looks for the folders of the files that will be written: nobody wants to hear of them after the test.
+///
+/// # Errors
+/// If one is not there.
+pub(super) fn check_folders(result: &ResultArgs) -> Result<(), Failure> {
+    for path in [&result.json, &result.html].into_iter().flatten() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let (path, folder) = (path.display(), folder.display());
+            return Err(Failure::usage(format!(
+                "{path} can't be written, as there is no folder {folder}: make it first"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The first threshold that was broken, as a sentence.

@@ -92,6 +92,7 @@ async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outc
             "--calibrate is for `echo` and `broadcast`, whose messages the trivial server answers: leave it out",
         ));
     }
+    outcome::check_folders(&test.options.result)?;
     let reach = Reach::here();
     let place = Place::find(&test.options.place, &test.options.result, pins).await?;
     let wanted = test.shape().largest();
