@@ -45,7 +45,7 @@ impl Gateway {
         }
         let key = RequestKey { session: session.id, request };
         let span = self.tracer.root("lobby request").map(|mut span| {
-            span.set("pintail.session", session.id);
+            span.set("pintail.session", &session.id);
             span
         });
         let context = span.as_ref().and_then(Span::context);

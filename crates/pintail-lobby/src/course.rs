@@ -16,7 +16,7 @@ impl Lobby {
     /// then. Every step can be repeated, by this server or another.
     pub(crate) async fn start(&self, game: GameId, trace: Option<TraceParent>) -> Result<Option<Snapshot>, Refusal> {
         let span = self.tracer.child("place game", trace).map(|mut span| {
-            span.set("pintail.game", game);
+            span.set("pintail.game", &game);
             span
         });
         let trace = span.as_ref().and_then(Span::context);

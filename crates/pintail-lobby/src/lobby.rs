@@ -112,7 +112,7 @@ impl Lobby {
             Err(refusal) => refusal.code().as_str_name(),
         };
         if let Some(span) = &mut span {
-            span.set("pintail.request", kind);
+            span.set("pintail.request", &kind);
             answered.as_ref().err().inspect(|refusal| span.fail(refusal));
         }
         match &answered {

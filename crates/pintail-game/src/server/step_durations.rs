@@ -35,7 +35,7 @@ pub(super) struct StepCollector(pub(super) Arc<StepDurations>);
 impl Collector for StepCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counts = self.0.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-        let bounds = BUCKETS.iter().map(|bound| *bound as f64 / 1e9).chain([f64::MAX]);
+        let bounds = BUCKETS.iter().map(|bound| *bound as f64 / 1e9).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
         let sum = self.0.nanoseconds.load(Ordering::Relaxed) as f64 / 1e9;
         let help = "How long steps took, with what became of their messages and the journal";

@@ -15,6 +15,7 @@ mod endpoint;
 mod export;
 mod otlp;
 
+use std::fmt::Display;
 use std::time::SystemTime;
 
 use pintail_core::{Kind, TraceParent};
@@ -120,14 +121,14 @@ impl Span {
     }
 
     /// Says more about it.
-    pub fn set(&mut self, name: &'static str, value: impl ToString) {
+    pub fn set(&mut self, name: &'static str, value: &dyn Display) {
         if let Some(data) = &mut self.data {
             data.attributes.push((name, value.to_string()));
         }
     }
 
     /// It has failed, and why.
-    pub fn fail(&mut self, why: impl ToString) {
+    pub fn fail(&mut self, why: &dyn Display) {
         if let Some(data) = &mut self.data {
             data.failure = Some(why.to_string());
         }
@@ -180,8 +181,8 @@ mod tests {
         let tracer = Tracer { queue: Some(queue), counts: Counts::default() };
         let root = tracer.root("request").unwrap();
         let mut child = tracer.child("work", root.context()).unwrap();
-        child.set("game", 7);
-        child.fail("no");
+        child.set("game", &7);
+        child.fail(&"no");
         let (parent, context) = (root.context().unwrap(), child.context().unwrap());
         drop(child);
         drop(root);

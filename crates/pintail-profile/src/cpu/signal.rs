@@ -190,6 +190,7 @@ extern "C" fn handle(_signal: libc::c_int, _info: *mut libc::siginfo_t, context:
 }
 
 /// Where a thread was.
+#[derive(Clone, Copy)]
 struct Registers {
     instruction: u64,
     stack: u64,

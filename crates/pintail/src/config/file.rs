@@ -143,12 +143,13 @@ fn check_setting_of(command: &Command, key: &str, program: &Command) -> Result<(
         .filter(|other| settings_of(other).any(|setting| setting == key))
         .map(Command::get_name)
         .collect();
+    // What another command knows is no slip of the keyboard.
+    if !others.is_empty() {
+        return Err(format!("`{key}` is no setting of `{name}`, but of {}: move or remove it", others.join(", ")));
+    }
     Err(match similar(key, settings_of(command)) {
         Some(meant) => format!("`{key}` is no setting of `{name}`: did you mean `{meant}`?"),
-        None if others.is_empty() => {
-            format!("there is no setting `{key}`: `pintail {name} --help` lists those of `{name}`")
-        }
-        None => format!("`{key}` is no setting of `{name}`, but of {}: move or remove it", others.join(", ")),
+        None => format!("there is no setting `{key}`: `pintail {name} --help` lists those of `{name}`"),
     })
 }
 

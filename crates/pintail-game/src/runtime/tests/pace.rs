@@ -129,7 +129,8 @@ fn many_inputs_at_once_are_no_flood_where_nothing_holds_them() {
     assert!(!world.take(ANN).iter().any(|seen| matches!(seen, Seen::Detached(..))));
 }
 
-/// Five metronomes whose turns are long: a look at the clock takes 30 ms, and a turn may take 50.
+/// Five metronomes whose turns are long: from one look at the clock to the next it takes 30 ms, and a turn may take 50. The
+/// first look is where a turn begins.
 struct LongTurns {
     world: World,
     games: [GameId; 5],
@@ -147,8 +148,9 @@ impl LongTurns {
     fn turn(&mut self, millis: u64) -> [u64; 5] {
         let spent = Cell::new(Duration::ZERO);
         let clock = || {
-            spent.set(spent.get() + ms(30));
-            Now(spent.get())
+            let now = spent.get();
+            spent.set(now + ms(30));
+            Now(now)
         };
         self.world.host.advance(Now(ms(millis)), &Budget::new(&clock, Now(ms(50))), &mut self.world.fx);
         self.games.map(|id| self.world.host.step_of(id) - 1)
@@ -185,7 +187,7 @@ fn no_game_starves_however_busy_the_others_are() {
 #[test]
 fn steps_are_not_made_up_for_at_the_cost_of_the_others() {
     let mut turns = LongTurns::new();
-    // Three steps are due in each game; after the second look at the clock the budget is spent.
+    // Three steps are due in each game; after the second step the budget is spent.
     assert_eq!(turns.turn(300), [2, 0, 0, 0, 0]);
     let stats = turns.world.fx.stats;
     assert_eq!((stats.fixed_steps_due, stats.overruns), (3, 1), "what is not made up for is given up");
