@@ -37,6 +37,11 @@ impl Backoff {
         ceiling.mul_f64(rng.random::<f64>())
     }
 
+    /// Counts one failure after which there is no wait.
+    pub const fn count(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
     /// Forgets the failures: it worked.
     pub fn succeed(&mut self) {
         self.failures = 0;

@@ -12,6 +12,7 @@ use pintail_lobby::{LobbyConfig, LobbyServer};
 use pintail_net::{BindError, RoleError};
 use pintail_store::{ServerRecord, SharedStore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::server::{Choice, Port, ServerSettings};
 
@@ -128,11 +129,15 @@ impl Server {
     /// # Errors
     /// If it can't go on serving.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
-        match self {
-            Self::Gateway(server) => server.run(stop).await,
-            Self::Lobby(server) => server.run(stop).await,
-            Self::Game(server) => server.run(stop).await,
-        }
+        // By one of the runtime's own threads: for what the program's first thread does, every request would have to go from
+        // one thread to another and back.
+        let running = match self {
+            Self::Gateway(server) => tokio::spawn(server.run(stop)),
+            Self::Lobby(server) => tokio::spawn(server.run(stop)),
+            Self::Game(server) => tokio::spawn(server.run(stop)),
+        };
+        let ended = AbortOnDropHandle::new(running).await;
+        ended.unwrap_or_else(|failure| Err(RoleError::Internal(format!("the server has failed: {failure}"))))
     }
 }
 

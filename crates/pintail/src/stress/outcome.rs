@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pintail_bench::cluster::ClusterError;
 use pintail_bench::profile::Profiles;
 use pintail_bench::report::{self, Machine, REPORT_FORMAT, Report, Run, Search};
+use pintail_bench::scenario::{Connect, Scenario};
 
 use super::test::Test;
 use super::{THRESHOLD, paint};
@@ -65,7 +66,7 @@ impl Outcome {
             target: self.target.clone(),
             scenario,
             shape: if is_search { format!("{players} players") } else { test.shape().to_string() },
-            notes: self.all_notes(told),
+            notes: self.all_notes(test, told),
             runs: std::mem::take(&mut self.runs),
             search: self.search.take(),
             calibration: self.calibration.take(),
@@ -76,19 +77,30 @@ impl Outcome {
     }
 
     /// What to know before the figures are believed.
-    fn all_notes(&self, told: Option<Told>) -> Vec<String> {
+    fn all_notes(&self, test: &Test, told: Option<Told>) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(death) = &self.death {
             notes.push(format!("The test ended early: {death}"));
         } else if told.is_some() {
             notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
         }
-        if self.runs.iter().chain(&self.calibration).any(|run| generator_share(run) > GENERATOR_BUSY) {
+        if self.runs.iter().any(|run| generator_share(run) > GENERATOR_BUSY) {
             notes.push(
                 "The load generator was busy all the time on its core, so the figures show its limit and not only the \
                  servers': take a smaller load, or share it between several machines."
                     .to_owned(),
             );
+        }
+        if self.calibration.iter().any(|run| generator_share(run) > GENERATOR_BUSY) {
+            notes.push(
+                "The trivial server had as much to do as the load generator can make: its throughput is the generator's. \
+                 What a message costs it is not."
+                    .to_owned(),
+            );
+        }
+        if let Some(logins) = most_logins(test, &self.runs) {
+            notes
+                .push(format!("The most logins in one second were {logins}: after the last one the players are idle."));
         }
         if cfg!(debug_assertions) {
             notes.push(
@@ -100,6 +112,13 @@ impl Outcome {
         notes.extend(self.profiles.notes.iter().cloned());
         notes
     }
+}
+
+/// How many logins the busiest second had, if the test is of logins as fast as they go: then the window is longer than they
+/// take, and says little of how fast that is.
+fn most_logins(test: &Test, runs: &[Run]) -> Option<u64> {
+    let Scenario::Connect(Connect { per_second: None }) = test.scenario else { return None };
+    runs.iter().flat_map(|run| &run.series).map(|second| second.received).max()
 }
 
 /// How much of a core the load took.
