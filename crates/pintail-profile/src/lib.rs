@@ -5,6 +5,7 @@
 //! | [`cpu`] | samples the stacks of all threads of this process while they use the CPU |
 //! | [`pprof`] | writes a profile as `go tool pprof` and others read it |
 //! | [`flame`] | draws it as one self-contained SVG |
+//! | [`heap`] | says what holds memory, in programs that are built for it |
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -20,6 +21,7 @@
 
 pub mod cpu;
 pub mod flame;
+pub mod heap;
 pub mod pprof;
 
 use std::time::{Duration, SystemTime};

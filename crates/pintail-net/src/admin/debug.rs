@@ -9,7 +9,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pintail_profile::cpu::{CantRecord, Frequency, Recording};
-use pintail_profile::{flame, pprof};
+use pintail_profile::{flame, heap, pprof};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
@@ -118,11 +118,19 @@ pub(super) async fn profile(State(shared): State<Arc<Shared>>, RawQuery(query): 
     done(tokio::task::spawn_blocking(write).await)
 }
 
-/// `GET /debug/pprof/heap`: the allocator of this program does not note who allocates what.
-pub(super) async fn heap() -> impl IntoResponse {
-    let text = "this program can't tell what holds its memory: run it under heaptrack or `perf record -e syscalls:sys_enter_mmap`; \
-                how much it holds is in /metrics (process_resident_memory_bytes)\n";
-    (StatusCode::NOT_IMPLEMENTED, text)
+/// `GET /debug/pprof/heap`: what holds memory, if the program was built to tell.
+pub(super) async fn heap() -> Response {
+    let write = || match heap::profile() {
+        Ok(bytes) => file("application/octet-stream", "heap.pb.gz", bytes),
+        Err(error) => {
+            let status = match error {
+                heap::CantTell::NotBuilt => StatusCode::NOT_IMPLEMENTED,
+                heap::CantTell::Off | heap::CantTell::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, format!("{error}\n")).into_response()
+        }
+    };
+    done(tokio::task::spawn_blocking(write).await)
 }
 
 /// `GET /debug/tasks?limit=N`: what the server does now, as JSON.
