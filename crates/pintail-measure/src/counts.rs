@@ -6,7 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// How far a count may move, in percent, before somebody has to look at it.
-pub const TOLERANCE_PERCENT: f64 = 5.0;
+pub const TOLERANCE_PERCENT: u64 = 5;
 
 /// What stands before the counts in their file.
 const HEADER: &str = "\
@@ -92,7 +92,7 @@ fn moved(kept: Option<u64>, now: Option<u64>) -> Move {
     match (kept, now) {
         (None, _) => Move::New,
         (_, None) => Move::Gone,
-        (Some(kept), Some(now)) if percent(kept, now).abs() > TOLERANCE_PERCENT => Move::Moved,
+        (Some(kept), Some(now)) if kept.abs_diff(now) * 100 > kept * TOLERANCE_PERCENT => Move::Moved,
         (Some(_), Some(_)) => Move::Same,
     }
 }

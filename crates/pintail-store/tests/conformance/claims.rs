@@ -243,30 +243,39 @@ async fn a_game_that_kills_its_servers_is_tried_alone_and_then_ended(fixture: &F
     assert_eq!(store.unsettled_games(0, 10).await.unwrap(), [game(1)]);
 }
 
-/// A server claims games and dies of them. How often they were claimed then.
-async fn suspected(store: &dyn Store, server: u8, claim: impl FnOnce(&Server) -> Claim) -> Vec<u32> {
+/// A server claims games and dies of them.
+async fn suspected(store: &dyn Store, server: u8, claim: impl FnOnce(&Server) -> Claim) -> Claimed {
     let server = Server::game(store, server, 1000).await;
     let claimed = store.claim_games(&claim(&server)).await.unwrap();
     tokio::time::sleep(ms(5)).await;
     server.lost(store).await;
-    attempts_of(&claimed)
+    claimed
 }
 
 async fn suspects_that_were_tried_together_are_tried_alone_next(fixture: &Fixture) {
     let store = fixture.store(LONG);
     orphaned(&*store, 4).await;
-    assert_eq!(suspected(&*store, 1, Server::claim).await, [1; 4]);
+    let all = suspected(&*store, 1, Server::claim).await;
+    assert_eq!(attempts_of(&all), [1; 4]);
     // The two that are tried together die together. The others have waited for longer.
-    assert_eq!(suspected(&*store, 2, |server| Claim { suspects: 2, ..server.claim() }).await, [2; 2]);
+    let tried = suspected(&*store, 2, |server| Claim { suspects: 2, ..server.claim() }).await;
+    assert_eq!(attempts_of(&tried), [2; 2]);
+    let tried = ids(&tried);
+    let mut others = ids(&all);
+    others.retain(|id| !tried.contains(id));
     let heir = Server::game(&*store, 3, 1000).await;
     let group = |suspects| Claim { suspects, ..heir.claim() };
     let two = store.claim_games(&group(32)).await.unwrap();
-    assert_eq!((ids(&two), attempts_of(&two), two.waiting), (vec![game(3), game(4)], vec![2; 2], 2));
-    for number in [1, 2] {
+    assert_eq!((ids(&two).len(), attempts_of(&two), two.waiting), (others.len(), vec![2; 2], 2));
+    assert!(ids(&two).iter().all(|id| others.contains(id)), "{two:?}: {others:?} wait");
+    let mut alone = Vec::new();
+    for _ in &tried {
         assert_eq!(claim_with(&*store, group(0)).await, (0, 0));
         let one = store.claim_games(&group(32)).await.unwrap();
-        assert_eq!((ids(&one), attempts_of(&one)), (vec![game(number)], vec![CLAIM_ATTEMPTS_MAX]));
+        assert_eq!(attempts_of(&one), [CLAIM_ATTEMPTS_MAX]);
+        alone.extend(ids(&one));
     }
+    assert!(tried.iter().all(|id| alone.contains(id)), "{alone:?}: {tried:?} were tried together");
     assert_eq!(store.claim_games(&group(32)).await.unwrap(), Claimed::default());
 }
 
