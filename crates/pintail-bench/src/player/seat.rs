@@ -19,7 +19,7 @@ use crate::drive::pacing::Pacing;
 use crate::drive::stage::{Present, Stage, Ticket};
 
 /// How long an acknowledgement waits for an input to go along with.
-const ACK_DELAY: Duration = Duration::from_millis(100);
+const ACK_DELAY: Duration = Duration::from_secs(1);
 
 /// How long an attach may be unanswered before it is sent again.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(7);

@@ -15,7 +15,7 @@ use super::rig::{FIRST_REQUEST, GAME, ROOM, Rig, events, frames, kinds, room, st
 use super::{Command, Sendable};
 use crate::{ClientConfig, Disconnect, Event, InputCount, PauseReason};
 
-const ACK_DELAY: Duration = Duration::from_millis(100);
+const ACK_DELAY: Duration = Duration::from_secs(1);
 
 fn reliable(game: GameId, seq: u64, ack: u64, payload: &[u8]) -> Bytes {
     [&Reliable::head(Seq(seq), Seq(ack))[..], &shared_header(game, Step(seq)), payload].concat().into()
