@@ -92,17 +92,18 @@ impl Painter {
         }
         let y = self.height - MARGIN - ROW * (row + 1) as f64;
         let share = 100.0 * node.count as f64 / self.total as f64;
-        let text = escaped(name);
+        let (text, plain) = (escaped(name), without_generics(name));
         let _ = write!(
             self.picture,
-            "<g data-x=\"{x:.2}\" data-w=\"{width:.2}\"><title>{text}: {} samples, {share:.2} %</title>\
+            "<g data-x=\"{x:.2}\" data-w=\"{width:.2}\" data-name=\"{}\"><title>{text}: {} samples, {share:.2} %</title>\
              <rect x=\"{x:.2}\" y=\"{y:.0}\" width=\"{width:.2}\" height=\"{}\" fill=\"{}\" rx=\"1\"/>",
+            escaped(&plain),
             node.count,
             ROW - 1.0,
             colour(name),
         );
         let letters = ((width - 4.0) / LETTER_WIDTH).max(0.0) as usize;
-        let shown = if letters < 3 { String::new() } else { escaped(&shortened(name, letters)) };
+        let shown = if letters < 3 { String::new() } else { escaped(&shortened(&plain, letters)) };
         let _ = writeln!(
             self.picture,
             "<text x=\"{:.2}\" y=\"{:.0}\" fill=\"#111111\">{shown}</text></g>",
@@ -115,6 +116,23 @@ impl Painter {
             left += callee.count;
         }
     }
+}
+
+/// A name without the types that a function or a type is made for: they are most of its letters and tell the least.
+fn without_generics(name: &str) -> String {
+    let (mut plain, mut depth) = (String::with_capacity(name.len()), 0_u32);
+    let mut before = ' ';
+    for letter in name.chars() {
+        match letter {
+            // `<Type as Trait>::function` begins with one that stays.
+            '<' if depth > 0 || before.is_alphanumeric() || matches!(before, '_' | ':' | '}') => depth += 1,
+            '>' if depth > 0 && before != '-' => depth -= 1,
+            _ if depth == 0 => plain.push(letter),
+            _ => {}
+        }
+        before = letter;
+    }
+    plain.replace("::::", "::").trim_end_matches("::").to_owned()
 }
 
 /// What of a name fits: its end says more than its beginning.
@@ -168,7 +186,7 @@ const SCRIPT: &str = r#"<script type="text/javascript"><![CDATA[
       rect.setAttribute("x", (left - from) * scale);
       rect.setAttribute("width", (right - left) * scale);
       text.setAttribute("x", (left - from) * scale + 2);
-      var name = box.querySelector("title").textContent.replace(/: \d+ samples, [\d.]+ %$/, "");
+      var name = box.dataset.name;
       var letters = Math.floor(((right - left) * scale - 4) / 6.6);
       text.textContent = letters < 3 ? "" : name.length <= letters ? name : "\u2026" + name.slice(1 - letters);
     });
@@ -232,6 +250,19 @@ mod tests {
         assert_eq!(shortened("abcdef", 6), "abcdef");
         assert_eq!(shortened("abcdef", 4), "…def");
         assert_eq!(shortened("äöüß", 3), "…üß");
+    }
+
+    #[test]
+    fn a_box_shows_a_name_without_the_types_that_it_is_made_for() {
+        for (name, plain) in [
+            ("tokio::task::Core<a::B<C>, d::E>::poll", "tokio::task::Core::poll"),
+            ("<a::B<C> as d::E<F>>::run", "<a::B as d::E>::run"),
+            ("core::ops::call_once::<fn(u8) -> a::B<C>, ()>", "core::ops::call_once"),
+            ("{closure#0}<a::B>", "{closure#0}"),
+            ("__libc_send", "__libc_send"),
+        ] {
+            assert_eq!(without_generics(name), plain);
+        }
     }
 
     #[test]
