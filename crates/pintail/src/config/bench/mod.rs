@@ -26,7 +26,7 @@ use scenarios::BotsArgs;
 Examples:
   pintail bench echo --self                                    a cluster of its own, on a Redis of its own
   pintail bench broadcast --self --rooms 50 --html out.html    50 rooms of 10, with charts
-  pintail bench match --self --find-max 'p99<100ms'            the largest load that keeps it
+  pintail bench match --self --find-max 'p99 of lateness<100ms'   the largest load that keeps it
   pintail bench arena --target 10.0.0.7,10.0.0.8               real games on a cluster that runs
   pintail bench echo --self --runs 5 --json before.json        figures and their spread
   pintail bench compare before.json after.json                 did it get faster, or is that noise?

@@ -217,7 +217,7 @@ pub(crate) struct ChurnArgs {
     next_help_heading = "The load",
     after_help = "\
 Example:
-  pintail bench match --self --find-max 'p99<100ms'
+  pintail bench match --self --find-max 'p99 of lateness<100ms'
 
 It is the workload whose figures Nakama's makers publish."
 )]
