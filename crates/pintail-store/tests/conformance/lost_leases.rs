@@ -54,11 +54,14 @@ async fn live(store: Arc<RedisStore>, number: u8) {
     }
 }
 
+/// How many that were reaped may wait to be looked at: far more than there are servers.
+const REAPED_MAX: usize = 64;
+
 /// Looks for lost leases without a pause, so that one look comes before the first heartbeat.
-async fn reap_on(store: Arc<RedisStore>, reaped: mpsc::UnboundedSender<Slot>) {
+async fn reap_on(store: Arc<RedisStore>, reaped: mpsc::Sender<Slot>) {
     loop {
         for slot in store.reap().await.unwrap_or_default() {
-            reaped.send(slot).unwrap();
+            reaped.send(slot).await.unwrap();
         }
         tokio::time::sleep(ms(2)).await;
     }
@@ -76,7 +79,7 @@ async fn reaped_by(outage: Outage, persistence: Persistence) -> (Vec<Slot>, Vec<
         tasks.spawn(live(Arc::clone(&store), number));
     }
     eventually("they are there", async || (live_servers(&*store, Kind::Game).await.len() == 3).then_some(())).await;
-    let (reaped_tx, mut reaped_rx) = mpsc::unbounded_channel();
+    let (reaped_tx, mut reaped_rx) = mpsc::channel(REAPED_MAX);
     tasks.spawn(reap_on(Arc::clone(&store), reaped_tx));
     let dead = Server::start(&*store, Kind::Lobby, 1).await;
 

@@ -73,16 +73,19 @@ pub struct Traffic {
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// How many orders may wait: each thread that gives one waits until it is carried out.
+const ORDERS_MAX: usize = 64;
+
 #[derive(Debug)]
 enum Order {
-    Set(Fault, std::sync::mpsc::Sender<()>),
-    Reset(std::sync::mpsc::Sender<()>),
-    Strand(std::sync::mpsc::Sender<()>),
+    Set(Fault, std::sync::mpsc::SyncSender<()>),
+    Reset(std::sync::mpsc::SyncSender<()>),
+    Strand(std::sync::mpsc::SyncSender<()>),
 }
 
 /// What connections and the test both see.
@@ -128,7 +131,7 @@ impl FaultProxy {
     /// If the machine has no thread left.
     pub fn start_at(address: SocketAddr, target: SocketAddr) -> io::Result<Self> {
         let listener = listen(address)?;
-        let (orders, orders_rx) = mpsc::unbounded_channel();
+        let (orders, orders_rx) = mpsc::channel(ORDERS_MAX);
         let shared = Arc::<Shared>::default();
         let way = Way { address, target, shared: Arc::clone(&shared), state: watch::Sender::new(State::default()) };
         let thread = std::thread::Builder::new().name("fault-proxy".to_owned()).spawn(move || {
@@ -187,9 +190,9 @@ impl FaultProxy {
         self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn order(&self, order: impl FnOnce(std::sync::mpsc::Sender<()>) -> Order) {
-        let (done, done_rx) = std::sync::mpsc::channel();
-        let sent = self.orders.send(order(done));
+    fn order(&self, order: impl FnOnce(std::sync::mpsc::SyncSender<()>) -> Order) {
+        let (done, done_rx) = std::sync::mpsc::sync_channel(1);
+        let sent = self.orders.try_send(order(done));
         assert!(sent.is_ok() && done_rx.recv_timeout(PATIENCE).is_ok(), "the proxy on {} has ended", self.address);
     }
 }
@@ -197,7 +200,7 @@ impl FaultProxy {
 impl Drop for FaultProxy {
     fn drop(&mut self) {
         // Its loop ends when nobody can order anything any more.
-        let (closed, _) = mpsc::unbounded_channel();
+        let (closed, _) = mpsc::channel(1);
         self.orders = closed;
         if let Some(thread) = self.thread.take() {
             // If it panicked, its message is out already.
@@ -243,7 +246,7 @@ struct Way {
 }
 
 impl Way {
-    async fn run(self, listener: std::net::TcpListener, mut orders: mpsc::UnboundedReceiver<Order>) {
+    async fn run(self, listener: std::net::TcpListener, mut orders: mpsc::Receiver<Order>) {
         let mut listener = Some(in_runtime(listener));
         let mut connections = JoinSet::new();
         loop {
