@@ -5,6 +5,7 @@
 
 mod resolve;
 mod signal;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::io;
