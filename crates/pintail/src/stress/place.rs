@@ -8,13 +8,16 @@ use pintail_bench::pins::{Cores, PinChoice, Pins};
 use pintail_bench::process::Watched;
 use pintail_bench::profile::AdminPort;
 use pintail_bench::reach::OtherEnd;
+use pintail_store::{RedisOptions, RedisStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::args::DEFAULT_GATEWAY;
 use crate::config::bench::options::{PlaceArgs, ResultArgs, Store, Transport};
 use crate::config::bench::{HOLD, TRIVIAL};
+use crate::config::secret::RedisUrl;
 use crate::failure::Failure;
+use crate::serve::COMMAND_PATIENCE;
 
 /// How long a gateway may take to accept a connection before it counts as missing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -75,6 +78,9 @@ impl Place {
     pub(super) async fn find(args: &PlaceArgs, result: &ResultArgs, pins: &Pins) -> Result<Self, Failure> {
         if args.own {
             let plan = plan(args, pins)?;
+            if let Some(url) = &args.redis {
+                ask_redis(url).await?;
+            }
             return Ok(Self::Own { plan, transport: args.transport });
         }
         let gateways = if args.target.is_empty() { vec![default_gateway().await?] } else { args.target.clone() };
@@ -190,6 +196,15 @@ async fn default_gateway() -> Result<Gateway, Failure> {
              that runs with --target ADDR, or have one started for the test with --self"
         ))),
     }
+}
+
+/// Whether this Redis answers: its servers would go on trying, as they should.
+async fn ask_redis(url: &RedisUrl) -> Result<(), Failure> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::new(format!("can't use the Redis at {url}: {error}"));
+    let mut options = RedisOptions::new(url.expose()).map_err(|error| unusable(&error))?;
+    options.timeout = COMMAND_PATIENCE;
+    let redis = RedisStore::connect(options).map_err(|error| unusable(&error))?;
+    redis.ping().await.map_err(|error| unusable(&error))
 }
 
 async fn reach(gateway: &Gateway) -> Result<(), String> {
