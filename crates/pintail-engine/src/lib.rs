@@ -8,10 +8,12 @@
 //! | [`health`] | how the other servers look to a gateway, and whom it accuses |
 //! | [`load`] | whether a server takes new work, and why not |
 //! | [`backoff`] | how long to wait before the next attempt |
+//! | [`redial`] | when a gateway tries again to reach a server |
 
 pub mod backoff;
 pub mod directory;
 pub mod health;
 pub mod load;
+pub mod redial;
 pub mod room;
 pub mod stream;

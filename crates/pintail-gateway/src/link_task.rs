@@ -7,6 +7,7 @@ use pintail_core::{Incarnation, Kind, Slot};
 use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_engine::directory::Peer;
 use pintail_engine::health::{Event, LinkChange, LinkEnd as SeenEnd};
+use pintail_engine::redial::Redial;
 use pintail_net::dial::dial;
 use pintail_net::{DialError, Identity, Lease, TcpConnection};
 use pintail_wire::deliver::Deliver;
@@ -21,18 +22,8 @@ use tracing::{debug, info, warn};
 use crate::links::Link;
 use crate::server::Gateway;
 
-/// Waits between attempts to reach a server of ours.
-const DIAL_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(2) };
-
 /// Waits between attempts to greet someone who is no server of ours: it will hardly become one soon.
 const FOREIGN_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_secs(2), max: Duration::from_secs(60) };
-
-/// How long a link must have lived for the waits to start anew.
-const LINK_LIFE_MIN: Duration = Duration::from_secs(3);
-
-/// How long a link must have lived for a redial at once when it breaks: a server that greets and falls over, again and
-/// again, is met with growing waits.
-const REDIAL_LIFE_MIN: Duration = Duration::from_millis(250);
 
 /// Keeps one link open as long as it is wanted.
 pub(crate) struct LinkTask {
@@ -296,7 +287,7 @@ impl Silence {
 /// trouble.
 struct Trouble {
     peer: Peer,
-    backoff: Backoff,
+    redial: Redial,
     foreign: Backoff,
     /// It was linked: it is a server of ours, whatever it does.
     is_ours: bool,
@@ -305,13 +296,7 @@ struct Trouble {
 
 impl Trouble {
     fn new(peer: Peer) -> Self {
-        Self {
-            peer,
-            backoff: Backoff::new(DIAL_BACKOFF),
-            foreign: Backoff::new(FOREIGN_BACKOFF),
-            is_ours: false,
-            told: None,
-        }
+        Self { peer, redial: Redial::new(), foreign: Backoff::new(FOREIGN_BACKOFF), is_ours: false, told: None }
     }
 
     fn pause_after_link(&mut self, end: LinkEnd, lived: Duration) -> Duration {
@@ -319,21 +304,13 @@ impl Trouble {
         let is_expected = end == LinkEnd::Goodbye;
         self.told = is_expected.then(|| std::mem::discriminant(&DialError::Refused(self.peer.endpoint)));
         self.is_ours = true;
-        // One that ends as soon as it is open is trouble of its own.
-        if lived >= LINK_LIFE_MIN {
-            self.backoff.succeed();
-        }
-        // Whether the server's process is gone shows at once, and much depends on it.
-        if end.as_seen() == SeenEnd::Broken && lived >= REDIAL_LIFE_MIN {
-            return Duration::ZERO;
-        }
-        self.backoff.fail(&mut rand::rng())
+        self.redial.ended(end.as_seen(), lived, &mut rand::rng())
     }
 
     fn pause_after(&mut self, error: &DialError) -> Duration {
         self.tell(error);
-        let backoff = if self.is_foreign(error) { &mut self.foreign } else { &mut self.backoff };
-        backoff.fail(&mut rand::rng())
+        let rng = &mut rand::rng();
+        if self.is_foreign(error) { self.foreign.fail(rng) } else { self.redial.failed(rng) }
     }
 
     /// A server of ours that does not greet is stuck, or stopped for a while.

@@ -319,30 +319,28 @@ impl Cluster {
             DialEnd::Refused => LinkChange::DialRefused,
             DialEnd::Greeted | DialEnd::Failed => LinkChange::DialFailed,
         };
+        let pause = gateway.link(server).redial.failed(&mut self.rng);
         self.tell(id, Seen::Link(peer, change));
-        self.dial_again(id, server, None);
+        self.dial_again(id, server, pause);
     }
 
     /// A link has ended, by its own fault or by this gateway's choice.
     fn end_link(&mut self, id: GatewayId, server: MemberId, end: LinkEnd) {
         let gateway = &mut self.gateways[id.0];
         let Some(peer) = gateway.peers[server.0] else { return };
-        if gateway.link(server).open.take().is_none() {
-            return;
-        }
-        // Whether the process is gone shows at once, and much depends on it.
-        let pause = (end == LinkEnd::Broken).then_some(Duration::ZERO);
+        let Some(opened) = gateway.link(server).open.take() else { return };
+        let lived = self.queue.now.saturating_sub(opened);
+        let pause = self.gateways[id.0].link(server).redial.ended(end, lived, &mut self.rng);
         self.tell(id, Seen::Link(peer, LinkChange::Ended(end)));
         self.dial_again(id, server, pause);
     }
 
-    fn dial_again(&mut self, id: GatewayId, server: MemberId, pause: Option<Duration>) {
+    fn dial_again(&mut self, id: GatewayId, server: MemberId, pause: Duration) {
         let link = self.gateways[id.0].link(server);
         let life = link.life.begin();
         if !link.is_wanted {
             return self.forget_link(id, server);
         }
-        let pause = pause.unwrap_or_else(|| link.pause(&mut self.rng));
         self.queue.after(pause, Event::Dial(id, server, life));
     }
 

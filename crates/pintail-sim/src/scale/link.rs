@@ -8,12 +8,9 @@
 use std::time::Duration;
 
 use pintail_core::limits::LINK_HEARTBEAT;
-use pintail_engine::backoff::{Backoff, BackoffPolicy};
+use pintail_engine::redial::Redial;
 
 use super::events::Life;
-
-/// Waits between attempts to reach a server, as a gateway does.
-const DIAL_BACKOFF: BackoffPolicy = BackoffPolicy { first: Duration::from_millis(100), max: Duration::from_secs(2) };
 
 /// A time in which nothing gets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,27 +51,21 @@ pub struct Link {
     pub round_trip: Duration,
     /// Whether it is dialled again when it ends.
     pub is_wanted: bool,
-    backoff: Backoff,
+    /// When it is tried again.
+    pub redial: Redial,
 }
 
 impl Link {
     /// A link that is not open.
     #[must_use]
     pub const fn new(round_trip: Duration) -> Self {
-        let (life, backoff) = (Life(0), Backoff::new(DIAL_BACKOFF));
-        Self { life, open: None, rolled: None, round_trip, is_wanted: false, backoff }
+        Self { life: Life(0), open: None, rolled: None, round_trip, is_wanted: false, redial: Redial::new() }
     }
 
     /// It is open from now on.
     pub fn opened(&mut self, now: Duration) {
         self.open = Some(now);
         self.rolled = None;
-        self.backoff.succeed();
-    }
-
-    /// How long to wait before the next attempt.
-    pub fn pause(&mut self, rng: &mut impl rand::Rng) -> Duration {
-        self.backoff.fail(rng)
     }
 
     /// When the server was last heard, if the link is open.

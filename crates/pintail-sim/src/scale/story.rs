@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pintail_core::limits::{DOWN_AFTER, LEASE_TTL, REAP_INTERVAL};
+use pintail_core::limits::{DOWN_AFTER, LEASE_TTL, REAP_INTERVAL, SCAN_PERIOD};
 
 /// When games begin to be placed: every server is there by then, and leases have been renewed for long enough to count.
 pub const PLACES_FROM: Duration = Duration::from_secs(3);
@@ -15,8 +15,10 @@ pub const STRIKES_AT: Duration = Duration::from_secs(4);
 /// When games are no longer placed.
 pub const PLACES_UNTIL: Duration = Duration::from_secs(9);
 
-/// When it is over.
-pub const ENDS_AT: Duration = Duration::from_secs(12);
+/// When it is over. What is counted from the strike on is counted for six whole scan periods, so that each gateway scans as often
+/// as any other in it, whenever it began.
+pub const ENDS_AT: Duration = Duration::from_secs(13);
+const _: () = assert!((ENDS_AT.as_millis() - STRIKES_AT.as_millis()).is_multiple_of(SCAN_PERIOD.as_millis()));
 
 /// How long a look for leases that ran out may be away: the longest pause between two looks of one server.
 const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
