@@ -117,7 +117,7 @@ pub(crate) struct ServerArgs {
 
     /// Where /healthz, /readyz, /metrics, /events and /debug are served over HTTP, or `off`
     ///
-    /// From other machines /debug needs the admin token, and so do /metrics and /events if there is one.
+    /// From other machines all but the first two need the admin token: without one, they are for this machine.
     ///
     /// [default: on 127.0.0.1, gateway 9555, lobby 9556, game 9557, or any free port if that is in use]
     #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_ADMIN")]

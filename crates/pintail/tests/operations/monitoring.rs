@@ -202,11 +202,12 @@ fn the_table_is_complete(scrape: &Scrape) {
 const TABLE_HEAD: &str = "\
 # Metrics
 
-What `/metrics` on a server's admin port tells, in the OpenMetrics format. Counters, histograms and labels follow the
-conventions of Prometheus: base units, and a histogram has `_bucket`, `_sum` and `_count`. Every server has those of its
-kind, and `pintail_build`, `pintail_store` and `process`. Several servers of one process (`pintail dev`) each show that
-process. Which of them are worth an alert is in [operations.md](operations.md#what-to-watch), with a dashboard and alert
-rules in [ops/](../ops).
+What `/metrics` on a server's admin port tells (its own machine, or whoever shows the [admin
+token](operations.md#the-admin-port)), in the OpenMetrics format. Counters, histograms and labels follow the conventions
+of Prometheus: base units, and a histogram has `_bucket`, `_sum` and `_count`. Every server has those of its kind, and
+`pintail_build`, `pintail_store` and `process`. Several servers of one process (`pintail dev`) each show that process.
+Which of them are worth an alert is in [operations.md](operations.md#what-to-watch), with a dashboard and alert rules in
+[ops/](../ops).
 
 | name | type | what it is |
 | --- | --- | --- |
