@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use pintail_core::{GameId, Slot, Step, limits};
-use pintail_net::trace::OtlpEndpoint;
+use pintail_net::trace::{OtlpEndpoint, TraceShare};
 
 use super::bench::BenchArgs;
 use super::games::JournalArgs;
@@ -136,6 +136,12 @@ pub(crate) struct ServerArgs {
     /// server the same. Nothing is traced without it.
     #[arg(long, value_name = "URL", env = "PINTAIL_OTLP")]
     pub(crate) otlp: Option<OtlpEndpoint>,
+
+    /// Which share of lobby requests is traced, such as 0.1 for one in ten
+    ///
+    /// Gateways decide; the other servers trace whatever a gateway does.
+    #[arg(long, value_name = "SHARE", env = "PINTAIL_OTLP_SAMPLE", default_value = "1")]
+    pub(crate) otlp_sample: TraceShare,
 
     /// The IPv4 address at which the other servers reach this one
     ///
