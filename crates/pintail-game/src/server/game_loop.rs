@@ -129,7 +129,7 @@ impl GameLoop {
             host,
             incarnation,
             slot: None,
-            links: OpenLinks::default(),
+            links: OpenLinks::new(neighbours.metrics.outboxes.clone()),
             inbox: Inbox::default(),
             starts: Starts::new(neighbours.tracer.clone()),
             store: StoreWatch::new(neighbours.lease.clone(), neighbours.lineage.clone(), lease_ttl, began),
