@@ -24,7 +24,7 @@
 //! | `games` | attaching sessions to games |
 //! | `waiting` | the sessions that wait for the server of their game, without IO |
 //! | `transport` | TCP and WebSocket as one |
-//! | `metrics`, `traffic` | what is counted |
+//! | `metrics`, `traffic`, `healths` | what is counted and shown |
 //! | `tasks` | what the gateway says that it does |
 
 mod accuser;
@@ -34,6 +34,7 @@ mod condition;
 mod departures;
 mod door;
 mod games;
+mod healths;
 mod link_task;
 mod links;
 mod listen;

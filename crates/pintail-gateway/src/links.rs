@@ -48,7 +48,8 @@ impl Link {
         self.round_trip.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    fn seen(&self, now: Duration) -> LinkNow {
+    /// As it stands. It waits for whoever is encoding a frame for this link.
+    pub(crate) fn seen(&self, now: Duration) -> LinkNow {
         let heard = Duration::from_nanos(self.heard.load(Ordering::Relaxed));
         LinkNow {
             server: self.slot.to_string(),
@@ -134,9 +135,9 @@ impl Links {
         self.lock().open.values().filter(|link| link.slot.kind == kind).count()
     }
 
-    /// Every open link, by slot.
-    pub(crate) fn seen(&self, now: Duration) -> Vec<LinkNow> {
-        self.lock().open.values().map(|link| link.seen(now)).collect()
+    /// Every open link, by slot. Whoever looks at one does so after this: each lobby request needs what is locked here.
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        self.lock().open.values().cloned().collect()
     }
 
     /// When each linked server was last heard.
@@ -332,6 +333,31 @@ mod tests {
             }
         }
         assert!(opened[1].outbox.is_closed());
+    }
+
+    #[test]
+    fn whoever_looks_at_links_that_are_busy_keeps_nobody_from_finding_one() {
+        let links = Arc::new(Links::default());
+        let link = open(&links, &lobby(0));
+        let before = Arc::strong_count(&link);
+        let busy = link.clone();
+        std::thread::scope(|scope| {
+            let (go_on, waits) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || busy.outbox.push_with(|_| assert!(waits.recv().is_err(), "nothing is ever sent")));
+            let looking = links.clone();
+            let look =
+                move || looking.all().iter().map(|link| link.seen(Duration::ZERO).queue_bytes).collect::<Vec<_>>();
+            let looker = scope.spawn(look);
+            let deadline = std::time::Instant::now() + Duration::from_secs(20);
+            // One more holds the link when it is looked at.
+            while Arc::strong_count(&link) <= before + 1 && !looker.is_finished() {
+                assert!(std::time::Instant::now() < deadline, "the link is looked at");
+                std::thread::yield_now();
+            }
+            assert!(links.lobby_for(SessionId(1)).is_some());
+            drop(go_on);
+            assert_eq!(looker.join().unwrap(), [0]);
+        });
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pintail_core::{Health, Slot};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,19 +9,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::healths::Healths;
 use crate::traffic::Traffic;
 
 /// A label that says why or what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Why {
     pub(crate) why: &'static str,
-}
-
-/// One state of one server, as a state set has it: 1 for the state that it is in, 0 for the others.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ServerHealth {
-    server: String,
-    health: &'static str,
 }
 
 /// From a tenth of a millisecond, which is a machine's own loopback, to three seconds, after which a link is closed.
@@ -50,8 +43,7 @@ pub(crate) struct Metrics {
     pub(crate) attaches_waiting: Gauge,
     pub(crate) attach_wait: Histogram,
     pub(crate) game_lookups: Counter,
-    /// As many servers as the registry has slots.
-    server_health: Family<ServerHealth, Gauge>,
+    pub(crate) healths: Healths,
     pub(crate) suspicions: Counter,
     pub(crate) downs: Counter,
     pub(crate) accusations: Family<Why, Counter>,
@@ -80,7 +72,7 @@ impl Default for Metrics {
             attaches_waiting: Gauge::default(),
             attach_wait: Histogram::new(exponential_buckets(0.001, 2.0, ATTACH_WAIT_BUCKETS)),
             game_lookups: Counter::default(),
-            server_health: Family::default(),
+            healths: Healths::default(),
             suspicions: Counter::default(),
             downs: Counter::default(),
             accusations: Family::default(),
@@ -141,8 +133,7 @@ impl Metrics {
     }
 
     fn register_health(&self, registry: &mut Registry) {
-        let help = "How each lobby and game server looks to this gateway: 1 for the state that it is in";
-        registry.register("server_health", help, self.server_health.clone());
+        registry.register_collector(Box::new(self.healths.clone()));
         registry.register("suspicions", "Servers that were found suspect", self.suspicions.clone());
         registry.register("downs", "Servers that were found down", self.downs.clone());
         registry.register("accusations", "Accusations told to the store, by charge", self.accusations.clone());
@@ -156,22 +147,4 @@ impl Metrics {
         let help = "How often no more clients were let in, so that file descriptors are left";
         registry.register("accept_pauses", help, self.door_shut.clone());
     }
-
-    /// Shows how a server looks.
-    pub(crate) fn show_health(&self, slot: Slot, health: Health) {
-        for state in [Health::Up, Health::Suspect, Health::Down] {
-            self.server_health.get_or_create(&server_health(slot, state)).set(i64::from(state == health));
-        }
-    }
-
-    /// Shows the server no longer.
-    pub(crate) fn forget_health(&self, slot: Slot) {
-        for state in [Health::Up, Health::Suspect, Health::Down] {
-            self.server_health.remove(&server_health(slot, state));
-        }
-    }
-}
-
-fn server_health(slot: Slot, health: Health) -> ServerHealth {
-    ServerHealth { server: slot.to_string(), health: health.as_str() }
 }

@@ -31,7 +31,7 @@ struct Pending {
     lobby: Option<Slot>,
     deadline: Duration,
     /// Ends when nobody waits for the answer any more.
-    _span: Option<Span>,
+    span: Option<Span>,
 }
 
 /// The unanswered requests of all sessions. Bounded by [`LOBBY_REQUESTS_IN_FLIGHT_MAX`] for each, and by [`BYTES_MAX`].
@@ -73,18 +73,29 @@ impl Requests {
             self.counts.insert(key.session, count + 1);
         }
         self.bytes = bytes;
-        self.pending.insert(key, Pending { forward, lobby: None, deadline: now + LOBBY_REQUEST_TIMEOUT, _span: span });
+        self.pending.insert(key, Pending { forward, lobby: None, deadline: now + LOBBY_REQUEST_TIMEOUT, span });
         self.waiting.insert(key);
         Ok(())
     }
 
     /// The request is answered. Returns whether it was waiting for that.
     pub(crate) fn answered(&mut self, key: RequestKey) -> bool {
-        let Some(pending) = self.pending.remove(&key) else { return false };
+        self.take(key).is_some()
+    }
+
+    /// The request will not be answered, and why.
+    fn give_up(&mut self, key: RequestKey, why: &'static str) {
+        if let Some(mut span) = self.take(key).and_then(|pending| pending.span) {
+            span.fail(&why);
+        }
+    }
+
+    fn take(&mut self, key: RequestKey) -> Option<Pending> {
+        let pending = self.pending.remove(&key)?;
         self.waiting.remove(&key);
         self.bytes -= pending.forward.len();
         self.uncount(key.session);
-        true
+        Some(pending)
     }
 
     /// The lobby server is lost: its requests wait for another.
@@ -131,7 +142,7 @@ impl Requests {
         let late = |(key, pending): (&RequestKey, &Pending)| (pending.deadline <= now).then_some(*key);
         let expired: Vec<_> = self.pending.iter().filter_map(late).collect();
         for &key in &expired {
-            self.answered(key);
+            self.give_up(key, "no lobby server answered in time");
         }
         expired
     }
@@ -140,7 +151,7 @@ impl Requests {
     pub(crate) fn forget(&mut self, session: SessionId) {
         let keys: Vec<_> = self.pending.range(all_of(session)).map(|(&key, _)| key).collect();
         for key in keys {
-            self.answered(key);
+            self.give_up(key, "the player's connection was gone before the answer came");
         }
     }
 
@@ -164,6 +175,11 @@ const fn all_of(session: SessionId) -> RangeInclusive<RequestKey> {
 #[cfg(test)]
 mod tests {
     use pintail_core::Kind;
+    use pintail_net::trace::{TraceExport, TraceShare, Tracer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -204,6 +220,42 @@ mod tests {
         assert_eq!(requests.dispatch(|_, _| Some(A)), 1, "the other one still waits");
         assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT * 2), [key(2, 1)]);
         assert!(requests.counts.is_empty() && requests.waiting.is_empty());
+    }
+
+    /// What a collector is sent, up to where it holds all these texts.
+    async fn collect(listener: &TcpListener, texts: &[&str]) -> String {
+        let mut sent = String::new();
+        while !texts.iter().all(|text| sent.contains(text)) {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+                sent += &String::from_utf8_lossy(&bytes[..count]);
+                if texts.iter().all(|text| sent.contains(text)) {
+                    break;
+                }
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        }
+        sent
+    }
+
+    #[tokio::test]
+    async fn what_is_never_answered_is_a_span_that_failed_and_what_is_answered_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let export = TraceExport { endpoint, share: TraceShare::ALL };
+        let (tracer, _exporter) = Tracer::start(Some(&export), Kind::Gateway, "1", watch::channel(None).1);
+        let mut requests = Requests::default();
+        for session in 1..=3 {
+            requests.add(Duration::ZERO, key(session, 1), Bytes::new(), tracer.root("lobby request")).unwrap();
+        }
+        assert!(requests.answered(key(1, 1)));
+        requests.forget(SessionId(2));
+        assert_eq!(requests.expire(LOBBY_REQUEST_TIMEOUT), [key(3, 1)]);
+        let texts = ["connection was gone", "no lobby server answered"];
+        let sent = timeout(Duration::from_secs(20), collect(&listener, &texts)).await.unwrap();
+        assert_eq!(texts.map(|text| sent.matches(text).count()), [1, 1]);
+        assert_eq!(sent.matches("lobby request").count(), 3);
     }
 
     #[test]

@@ -312,13 +312,13 @@ impl Gateway {
     /// How a server looks, for everyone who has a choice.
     pub(crate) fn set_health(&self, slot: Slot, health: Health) {
         self.links.set_health(slot, health);
-        self.metrics.show_health(slot, health);
+        self.metrics.healths.set(slot, health);
     }
 
     /// The server is not watched any more.
     pub(crate) fn forget_health(&self, slot: Slot) {
         self.links.set_health(slot, Health::Up);
-        self.metrics.forget_health(slot);
+        self.metrics.healths.forget(slot);
     }
 
     /// From now on nobody new should be sent here; all goes on.

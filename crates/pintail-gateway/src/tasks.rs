@@ -47,12 +47,13 @@ impl Tasks for GatewayTasks {
     async fn tasks(&self, limit: usize) -> Option<Value> {
         let gateway = self.0.upgrade()?;
         let sessions = gateway.sessions.all();
-        let mut links = gateway.links.seen(gateway.now());
+        let now = gateway.now();
+        let mut links: Vec<_> = gateway.links.all().iter().map(|link| link.seen(now)).collect();
         let link_count = links.len();
         // What waits longest is what is looked for.
         links.sort_by(|one, other| (other.queue_bytes, &one.server).cmp(&(one.queue_bytes, &other.server)));
         links.truncate(limit);
-        let now = GatewayNow {
+        let doing = GatewayNow {
             server: gateway.identity().map(|identity| identity.slot.to_string()),
             connections: gateway.metrics.connections.get(),
             sessions: SessionsNow {
@@ -64,16 +65,16 @@ impl Tasks for GatewayTasks {
             link_count,
             links,
         };
-        serde_json::to_value(now).ok()
+        serde_json::to_value(doing).ok()
     }
 }
 
 /// Shows the depth of the links' queues.
 pub(crate) fn register_queues(gateway: &Arc<Gateway>, registry: &mut Registry) {
     let gateway = Arc::downgrade(gateway);
-    let queues = move || {
-        let Some(gateway) = gateway.upgrade() else { return Vec::new() };
-        gateway.links.seen(gateway.now()).into_iter().map(|link| (link.server, link.queue_bytes)).collect()
+    let open = move || {
+        let links = gateway.upgrade().map(|gateway| gateway.links.all()).unwrap_or_default();
+        links.iter().map(|link| link.outbox.clone()).collect()
     };
-    registry.register_collector(Box::new(LinkQueues::new("server", queues)));
+    registry.register_collector(Box::new(LinkQueues::new(open)));
 }

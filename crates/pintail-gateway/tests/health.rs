@@ -304,7 +304,8 @@ async fn a_foreign_server_is_as_its_link_says() {
     foreign.voice.send_replace(Voice::Answers);
     gateway.until_health(slot, Health::Up).await;
     redis.command(&format!("HSET {slot} status 0"));
-    until("it to be off", async || gateway.health(slot).await.is_none()).await;
+    // Its link stays, but only the lobby servers are watched.
+    until("it to be off", async || gateway.metric("pintail_gateway_servers").await == 2.0).await;
     assert_eq!(seen(&gateway, slot).await, ["on", "suspect", "down", "up", "off"]);
     assert_eq!(gateway.metric("pintail_gateway_accusations_total").await, 0.0);
     gateway.stop().await;

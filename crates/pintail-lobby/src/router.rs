@@ -71,9 +71,10 @@ impl Router {
         }
     }
 
-    /// How many bytes wait for each gateway, by slot.
-    pub(crate) fn queues(&self) -> BTreeMap<Slot, usize> {
-        self.read().iter().map(|(gateway, (_, outbox))| (*gateway, outbox.queued_bytes())).collect()
+    /// The way to each gateway. Whoever looks into an outbox does so after this: every answer needs what is locked here.
+    pub(crate) fn all(&self) -> Vec<Route> {
+        let routes = self.read();
+        routes.iter().map(|(&gateway, (_, outbox))| Route { gateway, outbox: outbox.clone() }).collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Slot, (LinkId, Arc<Outbox>)>> {

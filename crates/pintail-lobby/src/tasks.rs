@@ -23,9 +23,9 @@ impl LobbyTasks {
 impl Tasks for LobbyTasks {
     async fn tasks(&self, limit: usize) -> Option<Value> {
         let lobby = self.0.upgrade()?;
-        let queues = lobby.router.queues();
+        let mut queues: Vec<_> =
+            lobby.router.all().into_iter().map(|route| (route.gateway, route.outbox.queued_bytes())).collect();
         let link_count = queues.len();
-        let mut queues: Vec<_> = queues.into_iter().collect();
         // What waits longest is what is looked for.
         queues.sort_by_key(|(gateway, bytes)| (std::cmp::Reverse(*bytes), *gateway));
         queues.truncate(limit);
@@ -43,9 +43,9 @@ impl Tasks for LobbyTasks {
 /// Shows the depth of the links' queues.
 pub(crate) fn register_queues(lobby: &Arc<Lobby>, registry: &mut Registry) {
     let lobby = Arc::downgrade(lobby);
-    let queues = move || {
-        let queues = lobby.upgrade().map(|lobby| lobby.router.queues()).unwrap_or_default();
-        queues.into_iter().map(|(gateway, bytes)| (gateway.to_string(), bytes)).collect()
+    let open = move || {
+        let routes = lobby.upgrade().map(|lobby| lobby.router.all()).unwrap_or_default();
+        routes.into_iter().map(|route| route.outbox).collect()
     };
-    registry.register_collector(Box::new(LinkQueues::new("gateway", queues)));
+    registry.register_collector(Box::new(LinkQueues::new(open)));
 }

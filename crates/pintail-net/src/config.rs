@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 use crate::address::AddressError;
-use crate::trace::OtlpEndpoint;
+use crate::trace::TraceExport;
 
 /// What every server is told.
 #[derive(Debug, Clone)]
@@ -24,10 +24,11 @@ pub struct ServerConfig {
     pub advertise: Option<Ipv4Addr>,
     /// Where the admin port listens, if there is one.
     pub admin: Option<SocketAddr>,
-    /// What whoever asks the admin port from another machine has to show; without it, they see no more than metrics.
+    /// What whoever asks the admin port from another machine has to show; without it, they see nothing but whether it
+    /// is alive and ready.
     pub admin_token: Option<AdminToken>,
-    /// The collector that is told of traces, if one is.
-    pub otlp: Option<OtlpEndpoint>,
+    /// Who is told of traces, and of how many, if anyone is.
+    pub otlp: Option<TraceExport>,
     /// Pintail's version, for the registry.
     pub version: String,
     /// How quickly it notices what happens to others.

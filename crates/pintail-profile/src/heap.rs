@@ -11,7 +11,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// What jemalloc is told when it starts, before anything is allocated: it looks for a symbol of this name. What an operator
 /// says in `_RJEM_MALLOC_CONF` beats it.
 #[cfg(feature = "heap-profile")]
-#[expect(unsafe_code, reason = "a symbol that a library looks for by its name")]
+#[expect(
+    unsafe_code,
+    reason = "a symbol that a library looks for by its name: no code that runs, but it has to be unique"
+)]
 // SAFETY: nothing else has this name, which is jemalloc's own, with the prefix that it is built with here.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static SETTINGS: &[u8; 45] = b"prof:true,prof_active:true,lg_prof_sample:19\0";

@@ -75,6 +75,7 @@ fn what_can_not_be_is_refused_with_the_setting_and_what_to_do() {
         ("game --snapshot-entries 0", "'--snapshot-entries <N>'"),
         ("game --snapshot-bytes 64KiB", "'--snapshot-bytes <BYTES>'"),
         ("game --store-hold 2", "such as 250ms"),
+        ("gateway --otlp-sample 10%", "such as 0.1 for one in ten"),
         ("lobby --orphan-ttl 5s", "--orphan-ttl 5s is too short: it must be at least 10s (--recycle-after)"),
         ("gateway --store-hold 2s", "--store-hold"),
         ("game --lame-duck 1s", "--lame-duck"),

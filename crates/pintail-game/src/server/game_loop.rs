@@ -28,7 +28,7 @@ use super::report::Reporter;
 use super::starts::Starts;
 use super::store_watch::StoreWatch;
 use super::store_worker::{StoreAnswer, StoreCall};
-use super::tasks::Question;
+use super::tasks::{Question, Questions};
 use crate::limits::TURN_BUDGET;
 use crate::runtime::{Budget, Effects, GameHost, HostEvent, Now};
 
@@ -101,6 +101,7 @@ pub(super) struct GameLoop {
     drain_timeout: Duration,
     lease_ttl: Duration,
     pub(super) fx: Effects,
+    pub(super) questions: Questions,
     began: Instant,
     /// Whoever looks whether the loop comes round. They end with the loop: while the links close after it, the server is
     /// not stuck.
@@ -128,7 +129,7 @@ impl GameLoop {
             host,
             incarnation,
             slot: None,
-            links: OpenLinks::default(),
+            links: OpenLinks::new(neighbours.metrics.outboxes.clone()),
             inbox: Inbox::default(),
             starts: Starts::new(neighbours.tracer.clone()),
             store: StoreWatch::new(neighbours.lease.clone(), neighbours.lineage.clone(), lease_ttl, began),
@@ -144,6 +145,7 @@ impl GameLoop {
             drain_timeout: config.drain_timeout,
             lease_ttl,
             fx: Effects::default(),
+            questions: Questions::default(),
             began,
             _watches,
         }
@@ -191,7 +193,7 @@ impl GameLoop {
                 // A membership that is over (superseded) has no more to say, at once and for ever.
                 event = mail.member_events.recv(), if !mail.member_events.is_closed() => self.inbox.members.extend(event),
                 Some(answer) = mail.answers.recv() => self.inbox.answers.push_back(answer),
-                Some(question) = mail.questions.recv() => self.answer(question),
+                Some(question) = mail.questions.recv(), if self.questions.has_room() => self.questions.ask(question),
                 Some(commits) = mail.commits.recv() => self.inbox.commits.extend(commits),
                 () = self.store.changed() => {}
                 () = &mut alarm => {}
@@ -240,6 +242,7 @@ impl GameLoop {
         self.count(now);
         self.carry_out(now);
         self.report(now);
+        self.answer_questions(now);
         self.go_on(now);
     }
 
@@ -397,7 +400,7 @@ impl GameLoop {
             return Now::default();
         }
         let scan_at = (self.slot.is_some() && !self.is_scanning).then_some(self.scan_at);
-        let others = [scan_at, self.phase.due(), self.host.next_due()];
+        let others = [scan_at, self.phase.due(), self.host.next_due(), self.questions.due()];
         let due = others.into_iter().flatten().fold(self.reporter.at(), Now::min);
         // What was due before the last turn is left over from it, and is not put off.
         if due <= self.last_turn { due } else { due.max(self.last_turn + TURN_SPACING) }

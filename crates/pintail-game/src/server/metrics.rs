@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use pintail_core::{Slot, Status};
+use pintail_core::Status;
+use pintail_net::metrics::LinkQueues;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
-use super::open_links::OpenLinks;
+use super::open_links::{OpenLinks, OpenOutboxes};
 use super::step_durations::{StepCollector, StepDurations};
 use crate::runtime::{GameHost, Now, Stats, StepTimes};
 
@@ -21,32 +22,13 @@ struct KindLabel {
     kind: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GatewayLabel {
-    gateway: String,
-}
-
-/// How much waits on each link, as of the last report.
-#[derive(Debug, Default)]
-struct LinkQueueGauges(Family<GatewayLabel, Gauge>);
-
-impl LinkQueueGauges {
-    fn show(&self, queues: impl Iterator<Item = (Slot, usize)>) {
-        // Of a gateway that is gone nothing is shown.
-        self.0.clear();
-        for (gateway, bytes) in queues {
-            let label = GatewayLabel { gateway: gateway.to_string() };
-            self.0.get_or_create(&label).set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Metrics {
     games: Gauge,
     players: Gauge,
     links: Gauge,
-    link_queues: LinkQueueGauges,
+    /// What waits on the links is looked up here when the metrics are read.
+    pub(super) outboxes: OpenOutboxes,
     status: Gauge,
     pub(super) slow_links: Counter,
     pub(super) refused_store_calls: Counter,
@@ -71,7 +53,7 @@ impl Metrics {
             games: Gauge::default(),
             players: Gauge::default(),
             links: Gauge::default(),
-            link_queues: LinkQueueGauges::default(),
+            outboxes: OpenOutboxes::default(),
             status: Gauge::default(),
             slow_links: Counter::default(),
             refused_store_calls: Counter::default(),
@@ -103,8 +85,8 @@ impl Metrics {
         registry.register("games", "Games that go on", self.games.clone());
         registry.register("players", "Players that are attached", self.players.clone());
         registry.register("links", "Links to gateways", self.links.clone());
-        let help = "Bytes that wait to be sent over each link";
-        registry.register_with_unit("link_queue", help, Unit::Bytes, self.link_queues.0.clone());
+        let outboxes = self.outboxes.clone();
+        registry.register_collector(Box::new(LinkQueues::new(move || outboxes.all())));
         let status = self.status.clone();
         registry.register("status", "What its load allows: 1 smooth, 2 congested", status);
         registry.register("slow_links", "Links closed because too much waited on them", self.slow_links.clone());
@@ -137,7 +119,6 @@ impl Metrics {
         self.games.set(host.live_games() as i64);
         self.players.set(host.attached_players() as i64);
         self.links.set(links.len() as i64);
-        self.link_queues.show(links.queues());
         self.status.set(i64::from(status.number()));
         self.unprotected.set(host.unprotected_games() as i64);
         self.commit_lag_seconds.set(host.commit_lag(now).unwrap_or_default().as_secs_f64());

@@ -1,6 +1,7 @@
 //! The links that are open, and what is queued on each.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pintail_core::{GameId, Slot};
 use pintail_net::{LinkId, Outbox, PushError};
@@ -16,6 +17,23 @@ pub(super) struct OpenLinks {
     outboxes: FxHashMap<LinkId, Arc<Outbox>>,
     /// Whose links they are.
     gateways: FxHashMap<LinkId, Slot>,
+    /// The same outboxes, for whoever looks from other threads. Changed when a link opens or ends, and only then locked.
+    shown: OpenOutboxes,
+}
+
+/// The outboxes of the open links, as other threads than the loop's see them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OpenOutboxes(Arc<Mutex<BTreeMap<LinkId, Arc<Outbox>>>>);
+
+impl OpenOutboxes {
+    /// All of them. Whoever looks into one does so after this.
+    pub(super) fn all(&self) -> Vec<Arc<Outbox>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LinkId, Arc<Outbox>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A link takes no more: its gateway reads too slowly, or it is closing.
@@ -23,7 +41,13 @@ pub(super) struct OpenLinks {
 pub(super) struct TooSlow(pub(super) LinkId);
 
 impl OpenLinks {
+    /// No links yet; those that open are shown there.
+    pub(super) fn new(shown: OpenOutboxes) -> Self {
+        Self { shown, ..Self::default() }
+    }
+
     pub(super) fn open(&mut self, link: LinkId, gateway: Slot, outbox: Arc<Outbox>) {
+        self.shown.lock().insert(link, outbox.clone());
         self.outboxes.insert(link, outbox);
         self.gateways.insert(link, gateway);
     }
@@ -46,14 +70,12 @@ impl OpenLinks {
 
     /// Forgets a link that is gone; whether it was open until then.
     pub(super) fn forget(&mut self, link: LinkId) -> bool {
-        self.gateways.remove(&link);
-        self.outboxes.remove(&link).is_some()
+        self.remove(link).is_some()
     }
 
     /// Sends what is queued on a link, and closes it; whether it was open until then.
     pub(super) fn close(&mut self, link: LinkId) -> bool {
-        self.gateways.remove(&link);
-        self.outboxes.remove(&link).inspect(|outbox| outbox.close()).is_some()
+        self.remove(link).inspect(|outbox| outbox.close()).is_some()
     }
 
     /// Closes every link without a further word, not even what is queued. Returns which.
@@ -61,6 +83,7 @@ impl OpenLinks {
         let mut links: Vec<_> = self.outboxes.keys().copied().collect();
         links.sort_unstable();
         self.gateways.clear();
+        self.shown.lock().clear();
         for outbox in std::mem::take(&mut self.outboxes).into_values() {
             outbox.close();
             drop(outbox.take());
@@ -84,6 +107,12 @@ impl OpenLinks {
             bodies.try_for_each(|body| self.push(link, |outbox| outbox.push(kind::link::GAMES_HERE, &[body])))
         };
         self.outboxes.keys().filter_map(|link| tell(*link).err()).collect()
+    }
+
+    fn remove(&mut self, link: LinkId) -> Option<Arc<Outbox>> {
+        self.gateways.remove(&link);
+        self.shown.lock().remove(&link);
+        self.outboxes.remove(&link)
     }
 
     /// A link that is gone needs no telling.
@@ -140,6 +169,24 @@ mod tests {
         assert!(cut.is_closed() && closed.is_closed());
         assert_eq!((cut.queued_bytes() > 0, closed.queued_bytes() > 0), (false, true));
         assert_eq!(links.answer_heartbeat(LinkId(1), b"12345678"), Ok(()), "nobody is there to be told");
+    }
+
+    #[test]
+    fn others_see_each_open_link_once_whosever_it_is_and_no_other() {
+        let shown = OpenOutboxes::default();
+        let mut links = OpenLinks::new(shown.clone());
+        // A gateway that was cut off dials anew before its old link is found dead.
+        for link in 1..=4 {
+            links.open(LinkId(link), GATEWAY, Outbox::new(1 << 20));
+            links.answer_heartbeat(LinkId(link), b"12345678").unwrap();
+        }
+        let waiting = || shown.all().iter().filter(|outbox| outbox.queued_bytes() > 0).count();
+        assert_eq!(waiting(), 4);
+        links.forget(LinkId(1));
+        links.close(LinkId(2));
+        assert_eq!((waiting(), shown.all().len()), (2, 2));
+        links.cut_all();
+        assert_eq!(shown.all().len(), 0);
     }
 
     #[test]

@@ -123,16 +123,23 @@ impl TestGateway {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// How a server looks to the gateway.
+    /// How a server looks to the gateway: up is one that is linked and of which nothing else is said.
     pub async fn health(&self, slot: Slot) -> Option<Health> {
         let text = http_get(self.admin, "/metrics").await;
         let shows = |health: Health| {
-            let line = format!("pintail_gateway_server_health{{server=\"{slot}\",health=\"{health}\"}} 1");
+            let line = format!("pintail_gateway_server_unwell{{server=\"{slot}\",health=\"{health}\"}} 1");
             text.lines().any(|there| there == line)
         };
         let shown: Vec<_> = [Health::Up, Health::Suspect, Health::Down].into_iter().filter(|&it| shows(it)).collect();
         assert!(shown.len() <= 1, "{shown:?}");
-        shown.first().copied()
+        if let Some(unwell) = shown.first() {
+            return Some(*unwell);
+        }
+        let tasks = http_get(self.admin, "/debug/tasks").await;
+        let (_, body) = tasks.split_once("\r\n\r\n").unwrap();
+        let tasks: serde_json::Value = serde_json::from_str(body).unwrap();
+        let is_linked = tasks["links"].as_array().unwrap().iter().any(|link| link["server"] == slot.to_string());
+        is_linked.then_some(Health::Up)
     }
 
     pub async fn until_health(&self, slot: Slot, health: Health) {

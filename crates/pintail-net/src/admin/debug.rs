@@ -153,7 +153,9 @@ pub(super) async fn tasks(State(shared): State<Arc<Shared>>, RawQuery(query): Ra
 fn cant_record(error: &CantRecord) -> Response {
     let status = match error {
         CantRecord::Busy => StatusCode::CONFLICT,
-        CantRecord::SignalInUse | CantRecord::System(_) | CantRecord::NotHere => StatusCode::NOT_IMPLEMENTED,
+        CantRecord::SignalInUse | CantRecord::System(_) | CantRecord::CantReadStacks(_) | CantRecord::NotHere => {
+            StatusCode::NOT_IMPLEMENTED
+        }
     };
     (status, format!("{error}\n")).into_response()
 }

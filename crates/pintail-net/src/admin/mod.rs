@@ -95,12 +95,21 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Listens on this address. Who asks from another machine has to show this token, if there is one.
+    /// Listens on this address. Who asks from another machine has to show this token; without one, they learn nothing
+    /// but whether the server is alive and ready.
     ///
     /// # Errors
     /// If the port can't be had.
     pub async fn bind(listen: SocketAddr, token: Option<AdminToken>) -> Result<Self, BindError> {
-        Ok(Self { listener: config::listen("the admin port", "--admin", listen)?, token })
+        let listener = config::listen("the admin port", "--admin", listen)?;
+        if token.is_none() && !access::is_this_machine(listen.ip()) {
+            warn!(
+                admin = %listen,
+                "the admin port is open to other machines, and shows them nothing but /healthz and /readyz: let Prometheus \
+                 and others in with --admin-token (PINTAIL_ADMIN_TOKEN), or listen on 127.0.0.1"
+            );
+        }
+        Ok(Self { listener, token })
     }
 
     /// Where it listens.
@@ -193,16 +202,14 @@ async fn converse(
 fn routes(shared: Shared) -> Router {
     let shared = Arc::new(shared);
     let health = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz));
-    let telemetry = Router::new()
+    let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/events", get(events::events))
-        .route_layer(from_fn_with_state(shared.clone(), access::telemetry));
-    let debug = Router::new()
         .route("/debug/pprof/profile", get(debug::profile))
         .route("/debug/pprof/heap", get(debug::heap))
         .route("/debug/tasks", get(debug::tasks))
-        .route_layer(from_fn_with_state(shared.clone(), access::debug));
-    health.merge(telemetry).merge(debug).with_state(shared)
+        .route_layer(from_fn_with_state(shared.clone(), access::guard));
+    health.merge(guarded).with_state(shared)
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -84,6 +84,11 @@ mod tests {
         let has = |line: &str| assert!(text.contains(line), "no {line} in {text}");
         has("pintail_build_info{kind=\"lobby\",version=\"1.2.3\"} 1");
         has("pintail_store_calls_total{call=\"room\",outcome=\"ok\"} 1");
+        for outcome in ["unavailable", "timeout", "refused", "corrupt", "abandoned"] {
+            // Else the first failure of a call that has succeeded for days would be no growth.
+            has(&format!("pintail_store_calls_total{{call=\"room\",outcome=\"{outcome}\"}} 0"));
+        }
+        assert!(!text.contains("call=\"place\""), "a call that nobody makes has no series: {text}");
         has("pintail_store_call_duration_seconds_count{call=\"room\"} 1");
         has("# TYPE process_cpu_seconds counter");
         has("process_resident_memory_bytes ");

@@ -20,7 +20,8 @@ struct CallLabel {
     call: &'static str,
 }
 
-/// Calls to the store, by call and outcome. A call that a server never makes has no series.
+/// Calls to the store, by call and outcome. A call that a server never makes has no series; one that it makes has one for
+/// each outcome from the first time on, so that the first failure already shows as growth.
 #[derive(Debug)]
 pub(super) struct StoreMetrics {
     calls: Family<CallLabels, Counter>,
@@ -43,8 +44,12 @@ impl StoreMetrics {
 
 impl CallObserver for StoreMetrics {
     fn call_ended(&self, call: Call, took: Duration, outcome: CallOutcome) {
-        let (call, outcome) = (call.as_str(), outcome.as_str());
-        self.calls.get_or_create(&CallLabels { call, outcome }).inc();
+        let call = call.as_str();
+        let labels = |outcome: CallOutcome| CallLabels { call, outcome: outcome.as_str() };
+        if self.calls.get(&labels(outcome)).is_none() {
+            CallOutcome::ALL.iter().for_each(|&outcome| drop(self.calls.get_or_create(&labels(outcome))));
+        }
+        self.calls.get_or_create(&labels(outcome)).inc();
         self.durations.get_or_create(&CallLabel { call }).observe(took.as_secs_f64());
     }
 }

@@ -31,6 +31,14 @@ pub enum BadEndpoint {
     BadAddress(String),
 }
 
+impl OtlpEndpoint {
+    /// Host and port, as a URL and an HTTP request have them: an IPv6 address in brackets.
+    pub(super) fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
 impl FromStr for OtlpEndpoint {
     type Err = BadEndpoint;
 
@@ -60,12 +68,7 @@ impl FromStr for OtlpEndpoint {
 
 impl fmt::Display for OtlpEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, path } = self;
-        if host.contains(':') {
-            write!(f, "http://[{host}]:{port}{path}")
-        } else {
-            write!(f, "http://{host}:{port}{path}")
-        }
+        write!(f, "http://{}{}", self.authority(), self.path)
     }
 }
 

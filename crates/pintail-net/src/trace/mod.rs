@@ -3,39 +3,60 @@
 //! One trace follows a room's start from server to server: the gateway's span of the lobby request, the lobby's of what
 //! it did about it, the game server's from the news that a game is placed to its first step. The gateway begins a trace;
 //! the others go on with what they are handed ([`TraceParent`]) and begin none. Without a collector a tracer is off: no
-//! span is made and nothing is queued, and what a server was handed it hands on as it came ([`handed_on`]).
+//! span is made and nothing is queued, and what a server was handed it hands on as it came ([`handed_on`]). Of a request whose
+//! trace is not among the share that is wanted, nobody is handed anything, so nobody goes on with it.
 //!
 //! | module | what it does |
 //! | --- | --- |
 //! | the root | spans, from their beginning to the queue |
+//! | `sample` | which traces there are |
 //! | `export` | from the queue to the collector |
 //! | `otlp` | the messages, as of opentelemetry-proto 1 |
 
 mod endpoint;
 mod export;
 mod otlp;
+mod sample;
 
 use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use pintail_core::{Kind, TraceParent};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
 
 use crate::greeting::Identity;
 pub use endpoint::{BadEndpoint, OtlpEndpoint};
 use export::Exporter;
+pub use sample::{BadShare, TraceShare};
 
 /// How many spans wait for the collector; more are dropped. A second's worth of a busy lobby.
 const QUEUE_MAX: usize = 4096;
+
+/// How few wait when a queue that was full has room again.
+const QUEUE_RELIEVED: usize = QUEUE_MAX / 2;
+
+/// Who is told of traces, and of how many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceExport {
+    /// The collector.
+    pub endpoint: OtlpEndpoint,
+    /// Which share of traces is begun. Whoever goes on with one that another server began goes on with each.
+    pub share: TraceShare,
+}
 
 /// Makes spans. Clones are the same tracer.
 #[derive(Debug, Clone, Default)]
 pub struct Tracer {
     /// None while nobody wants traces.
     queue: Option<mpsc::Sender<SpanData>>,
+    share: TraceShare,
     counts: Counts,
 }
 
@@ -44,6 +65,44 @@ pub struct Tracer {
 struct Counts {
     exported: Counter,
     dropped: Counter,
+    /// Whether the operator knows that there are more spans than the collector takes.
+    is_overflowing: Arc<AtomicBool>,
+}
+
+/// What an operator is told of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum QueueNews {
+    Overflows,
+    Relieved,
+    Nothing,
+}
+
+impl Counts {
+    /// A span found no room. The first one is news.
+    fn overflowed(&self) -> QueueNews {
+        self.dropped.inc();
+        if self.is_overflowing.swap(true, Ordering::Relaxed) { QueueNews::Nothing } else { QueueNews::Overflows }
+    }
+
+    /// So many wait after a batch was sent. A queue that is only just not full overflows again in no time.
+    fn waiting(&self, waiting: usize) -> QueueNews {
+        let is_relieved = waiting <= QUEUE_RELIEVED && self.is_overflowing.swap(false, Ordering::Relaxed);
+        if is_relieved { QueueNews::Relieved } else { QueueNews::Nothing }
+    }
+}
+
+impl QueueNews {
+    fn tell(self) {
+        match self {
+            Self::Overflows => warn!(
+                waiting = QUEUE_MAX,
+                "there are more spans than the collector takes, and those that find no room are lost: trace fewer requests \
+                 (--otlp-sample of the gateways), or look at the collector"
+            ),
+            Self::Relieved => info!("spans find room again on their way to the collector"),
+            Self::Nothing => {}
+        }
+    }
 }
 
 impl Tracer {
@@ -51,17 +110,17 @@ impl Tracer {
     /// When the task is dropped, what is still queued is lost.
     #[must_use]
     pub fn start(
-        endpoint: Option<&OtlpEndpoint>,
+        export: Option<&TraceExport>,
         kind: Kind,
         version: &str,
         identity: watch::Receiver<Option<Identity>>,
     ) -> (Self, Option<AbortOnDropHandle<()>>) {
-        let Some(endpoint) = endpoint else { return (Self::default(), None) };
+        let Some(TraceExport { endpoint, share }) = export else { return (Self::default(), None) };
         let (queue, spans) = mpsc::channel(QUEUE_MAX);
         let counts = Counts::default();
         let exporter = Exporter::new(endpoint.clone(), kind, version, identity, counts.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(exporter.run(spans)));
-        (Self { queue: Some(queue), counts }, Some(task))
+        (Self { queue: Some(queue), share: *share, counts }, Some(task))
     }
 
     /// Shows what became of spans.
@@ -77,30 +136,36 @@ impl Tracer {
         self.queue.is_some()
     }
 
-    /// The first span of a new trace, if traces are wanted.
+    /// The first span of a new trace, if traces are wanted and this one is.
     #[must_use]
     pub fn root(&self, name: &'static str) -> Option<Span> {
-        self.begin(name, TraceParent::root, None)
+        self.queue.as_ref()?;
+        let context = Some(TraceParent::root()).filter(|context| self.share.has(context.trace))?;
+        self.begin(name, context, None)
     }
 
     /// A span that another caused, if traces are wanted and there is another.
     #[must_use]
     pub fn child(&self, name: &'static str, parent: Option<TraceParent>) -> Option<Span> {
         let parent = parent?;
-        self.begin(name, || parent.child(), Some(parent.span))
+        self.queue.as_ref()?;
+        self.begin(name, parent.child(), Some(parent.span))
     }
 
-    fn begin(&self, name: &'static str, context: impl FnOnce() -> TraceParent, parent: Option<u64>) -> Option<Span> {
-        self.queue.as_ref()?;
+    fn begin(&self, name: &'static str, context: TraceParent, parent: Option<u64>) -> Option<Span> {
         let began = SystemTime::now();
         let (attributes, failure) = (Vec::new(), None);
-        let data = SpanData { context: context(), parent, name, began, ended: began, attributes, failure };
+        let data = SpanData { context, parent, name, began, ended: began, attributes, failure };
         Some(Span { data: Some(data), tracer: self.clone() })
     }
 
     fn send(&self, span: SpanData) {
-        if self.queue.as_ref().is_some_and(|queue| queue.try_send(span).is_err()) {
-            self.counts.dropped.inc();
+        let Some(queue) = &self.queue else { return };
+        match queue.try_send(span) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.counts.overflowed().tell(),
+            // The server ends.
+            Err(TrySendError::Closed(_)) => drop(self.counts.dropped.inc()),
         }
     }
 }
@@ -185,7 +250,7 @@ mod tests {
     #[test]
     fn a_span_is_queued_when_it_ends_and_one_without_room_is_counted() {
         let (queue, mut spans) = mpsc::channel(1);
-        let tracer = Tracer { queue: Some(queue), counts: Counts::default() };
+        let tracer = Tracer { queue: Some(queue), ..Tracer::default() };
         let root = tracer.root("request").unwrap();
         let mut child = tracer.child("work", root.context()).unwrap();
         child.set("game", &7);
@@ -201,5 +266,32 @@ mod tests {
         assert!(spans.try_recv().is_err(), "there was room for one");
         assert_eq!(tracer.counts.dropped.get(), 1);
         assert!(tracer.child("orphan", None).is_none());
+    }
+
+    #[test]
+    fn a_queue_that_overflows_is_told_once_and_again_when_it_had_recovered() {
+        let counts = Counts::default();
+        for _ in 0..2 {
+            assert_eq!(counts.waiting(0), QueueNews::Nothing);
+            assert_eq!(counts.overflowed(), QueueNews::Overflows);
+            assert_eq!(counts.overflowed(), QueueNews::Nothing, "each further span is counted only");
+            assert_eq!(counts.waiting(QUEUE_RELIEVED + 1), QueueNews::Nothing);
+            assert_eq!(counts.overflowed(), QueueNews::Nothing, "one batch is no recovery");
+            assert_eq!(counts.waiting(QUEUE_RELIEVED), QueueNews::Relieved);
+        }
+        assert_eq!(counts.dropped.get(), 6);
+    }
+
+    #[test]
+    fn a_share_of_the_traces_is_begun_and_each_that_another_began_goes_on() {
+        let (queue, mut spans) = mpsc::channel(1000);
+        let tracer = Tracer { queue: Some(queue), share: "0.5".parse().unwrap(), ..Tracer::default() };
+        let begun = (0..1000).filter_map(|_| tracer.root("request")).count();
+        assert!(begun > 0 && begun < 1000, "{begun} of 1000");
+        while let Ok(span) = spans.try_recv() {
+            assert!(tracer.share.has(span.context.trace));
+        }
+        let left_out = TraceParent { trace: 1, span: 1 };
+        assert!(!tracer.share.has(left_out.trace) && tracer.child("work", Some(left_out)).is_some());
     }
 }

@@ -57,6 +57,12 @@ pub enum CantRecord {
     /// The operating system refuses.
     #[error("the operating system lets no CPU profile be recorded ({0}): profile with `perf record -g` instead")]
     System(#[from] io::Error),
+    /// Stacks can't be read.
+    #[error(
+        "the kernel doesn't let this process read its own stacks (process_vm_readv: {0}), as under a seccomp profile that \
+         leaves that call out: allow it there, or profile with `perf record -g` instead"
+    )]
+    CantReadStacks(io::Error),
     /// There is no code for this machine.
     #[error("CPU profiles are recorded on Linux on x86-64 and AArch64 only: profile with `perf record -g` instead")]
     NotHere,

@@ -1,5 +1,5 @@
-//! The signal that interrupts a thread, and what it notes. **The only unsafe code of the workspace**: there is no other way
-//! to be told where a thread is.
+//! The signal that interrupts a thread, and what it notes. **The only unsafe code of the workspace**, but for a symbol's
+//! name in `heap`: there is no other way to be told where a thread is.
 //!
 //! Whatever runs in the handler may have interrupted anything, an allocation or a lock included. So it takes no lock,
 //! allocates nothing, and calls the kernel only. It reads no memory of the stack by itself: the chain of frames (`walk`) can
@@ -68,6 +68,7 @@ impl Session {
         if !cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
             return Err(CantRecord::NotHere);
         }
+        try_to_read().map_err(CantRecord::CantReadStacks)?;
         let mut owner = OWNER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if owner.is_taken {
             return Err(CantRecord::Busy);
@@ -119,6 +120,13 @@ fn stop() {
     while RUNNING.load(Ordering::SeqCst) > 0 {
         thread::yield_now();
     }
+}
+
+/// Whether memory can be read as the handler does it. Where it can't, each stack would end where it begins.
+fn try_to_read() -> io::Result<()> {
+    let own = [0x5eed_u64];
+    let read = Here.read_all(own.as_ptr().addr() as u64);
+    if read == Some(own) { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// What the handlers have written; none of them runs any more.
@@ -275,6 +283,38 @@ mod tests {
         for nowhere in [0, 8, u64::MAX - 15, 1 << 62] {
             assert_eq!(Here.read_all::<2>(nowhere), None, "{nowhere:#x}");
         }
+    }
+
+    /// Has the kernel refuse the calling thread to read memory by `process_vm_readv`, as a strict container does.
+    fn refuse_to_read() {
+        let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+        let number = u32::try_from(libc::SYS_process_vm_readv).unwrap();
+        let mut program = [
+            // The number of the system call is the first word of what a filter sees.
+            statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+            libc::sock_filter { jf: 1, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number) },
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()),
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // SAFETY: the kernel copies the program, and a filter changes what system calls answer, and nothing else.
+        unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0, "{}", io::Error::last_os_error());
+            let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program);
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+        }
+    }
+
+    #[test]
+    fn where_no_stack_can_be_read_nothing_is_recorded_and_the_reason_told() {
+        // The filter is the thread's own, and ends with it.
+        let refused = thread::spawn(|| {
+            refuse_to_read();
+            Session::start(Duration::from_secs(1)).map(drop)
+        });
+        let refused = refused.join().unwrap().unwrap_err();
+        assert!(matches!(refused, CantRecord::CantReadStacks(_)), "{refused:?}");
+        assert!(refused.to_string().contains("process_vm_readv: Operation not permitted"), "{refused}");
     }
 
     #[test]

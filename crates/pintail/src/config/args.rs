@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use pintail_core::{GameId, Slot, Step, limits};
-use pintail_net::trace::OtlpEndpoint;
+use pintail_net::trace::{OtlpEndpoint, TraceShare};
 
 use super::bench::BenchArgs;
 use super::games::JournalArgs;
@@ -117,7 +117,7 @@ pub(crate) struct ServerArgs {
 
     /// Where /healthz, /readyz, /metrics, /events and /debug are served over HTTP, or `off`
     ///
-    /// From other machines /debug needs the admin token, and so do /metrics and /events if there is one.
+    /// From other machines all but the first two need the admin token: without one, they are for this machine.
     ///
     /// [default: on 127.0.0.1, gateway 9555, lobby 9556, game 9557, or any free port if that is in use]
     #[arg(long, value_name = "ADDR:PORT", env = "PINTAIL_ADMIN")]
@@ -136,6 +136,12 @@ pub(crate) struct ServerArgs {
     /// server the same. Nothing is traced without it.
     #[arg(long, value_name = "URL", env = "PINTAIL_OTLP")]
     pub(crate) otlp: Option<OtlpEndpoint>,
+
+    /// Which share of lobby requests is traced, such as 0.1 for one in ten
+    ///
+    /// Gateways decide; the other servers trace whatever a gateway does.
+    #[arg(long, value_name = "SHARE", env = "PINTAIL_OTLP_SAMPLE", default_value = "1")]
+    pub(crate) otlp_sample: TraceShare,
 
     /// The IPv4 address at which the other servers reach this one
     ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pintail_core::{AdminToken, ClusterSecret, Kind};
 use pintail_net::ServerConfig;
 use pintail_net::address::is_beyond_loopback;
-use pintail_net::trace::OtlpEndpoint;
+use pintail_net::trace::TraceExport;
 use thiserror::Error;
 
 use super::args::{DevArgs, GameArgs, GatewayArgs, LobbyArgs, ServerArgs};
@@ -156,7 +156,7 @@ pub(crate) struct ServerSettings {
     /// What the admin port asks for.
     pub(crate) admin_token: Option<AdminToken>,
     /// Who is told of traces.
-    pub(crate) otlp: Option<OtlpEndpoint>,
+    pub(crate) otlp: Option<TraceExport>,
     /// What the registry is told.
     pub(crate) advertise: Option<Ipv4Addr>,
     /// How much it takes.
@@ -235,7 +235,7 @@ impl ServerSettings {
             secret: secret.unwrap_or_else(ClusterSecret::loopback),
             ports: Ports { listen, admin, http }.check()?,
             admin_token: admin_token_of(args)?,
-            otlp: args.otlp.clone(),
+            otlp: args.otlp.clone().map(|endpoint| TraceExport { endpoint, share: args.otlp_sample }),
             advertise: args.advertise,
             capacity,
             health,

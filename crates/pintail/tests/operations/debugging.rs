@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::http::get;
+use crate::http::{get, status};
 use crate::support::{Player, Server, pintail, play_echo, start, until};
 
 /// A cluster in which somebody plays as fast as the game answers, until the flag is set.
@@ -136,14 +136,14 @@ fn outer_address() -> Option<IpAddr> {
 }
 
 #[tokio::test]
-async fn from_elsewhere_profiles_need_the_token() {
+async fn from_elsewhere_all_but_the_probes_needs_the_token() {
     let Some(ip) = outer_address() else {
         eprintln!("this machine has no address but loopback: nothing can come from elsewhere");
         return;
     };
     const TOKEN: &str = "a token of this test";
     let redis = RedisServer::start();
-    let pages = ["/healthz", "/metrics", "/debug/tasks"];
+    let pages = ["/healthz", "/readyz", "/metrics", "/debug/tasks"];
     let bearer = format!("authorization: Bearer {TOKEN}\r\n");
     let started = |token: Option<&str>| {
         let url = redis.url();
@@ -156,11 +156,11 @@ async fn from_elsewhere_profiles_need_the_token() {
         Server::ready(program.start())
     };
     for (token, head, expected) in [
-        (None, "", [200, 200, 403]),
-        (None, bearer.as_str(), [200, 200, 403]),
-        (Some(TOKEN), "", [200, 401, 401]),
-        (Some(TOKEN), "authorization: Bearer a token of another test\r\n", [200, 401, 401]),
-        (Some(TOKEN), bearer.as_str(), [200, 200, 200]),
+        (None, "", [200, 200, 403, 403]),
+        (None, bearer.as_str(), [200, 200, 403, 403]),
+        (Some(TOKEN), "", [200, 200, 401, 401]),
+        (Some(TOKEN), "authorization: Bearer a token of another test\r\n", [200, 200, 401, 401]),
+        (Some(TOKEN), bearer.as_str(), [200, 200, 200, 200]),
     ] {
         let mut lobby = started(token);
         let (elsewhere, here) =
@@ -169,8 +169,16 @@ async fn from_elsewhere_profiles_need_the_token() {
             assert_eq!(get(elsewhere, page, head).await.status, status, "{page} with {head:?}, token {token:?}");
             assert_eq!(get(here, page, "").await.status, 200, "{page} from here");
         }
-        lobby.has_said(&["ready: "]).await;
-        assert!(!lobby.program.transcript().join("\n").contains(TOKEN));
+        // Of `/events`, which goes on for ever, the head is enough.
+        assert_eq!(status(elsewhere, "/events", head).await, expected[2], "/events with {head:?}, token {token:?}");
+        assert_eq!(status(here, "/events", "").await, 200);
+        let warning = "the admin port is open to other machines";
+        let expected: &[&str] = if token.is_none() { &["ready: ", warning] } else { &["ready: "] };
+        lobby.has_said(expected).await;
+        let said = lobby.program.transcript().join("\n");
+        assert!(!said.contains(TOKEN));
+        let warnings = said.matches(warning).count();
+        assert_eq!(warnings, usize::from(token.is_none()), "{said}");
         lobby.stop();
     }
 }
