@@ -13,7 +13,7 @@ pub enum Disconnect {
     Unreachable {
         /// The gateway's address.
         address: String,
-        /// What the operating system or the WebSocket handshake said.
+        /// What the operating system, TLS or the WebSocket handshake said.
         cause: String,
     },
     /// The connection broke.
@@ -95,6 +95,12 @@ pub enum Ended {
         /// What the last attempt met.
         last: Disconnect,
     },
+    /// A gateway's address is for TLS, and there is nobody to trust.
+    #[error(
+        "this machine has no certificates of authorities to trust, so no gateway can be reached over TLS: install \
+         ca-certificates, or name those to trust yourself"
+    )]
+    NobodyTrusted,
     /// The configuration names no gateway.
     #[error("the configuration has no gateway address; add at least one")]
     NoAddress,

@@ -96,11 +96,8 @@ impl Identity {
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let chain = certificates(certificate)?;
         let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| not_pem(key, "private key"))?;
-        let mismatch = |problem: String| TlsError::Mismatch {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            problem,
-        };
+        let mismatch =
+            |problem: String| TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned(), problem };
         let certified = CertifiedKey::from_der(chain, private, &crate::provider());
         certified.map(|certified| Self(Arc::new(certified))).map_err(|problem| mismatch(problem.to_string()))
     }

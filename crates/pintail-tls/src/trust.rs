@@ -87,7 +87,9 @@ pub enum HandshakeError {
     #[error("its certificate is not trusted ({0}): if its authority is one of your own, name the authority's CA file")]
     Untrusted(String),
     /// The certificate is trusted, but made out to others.
-    #[error("its certificate is for another name ({0}): connect by a name that it has, or give the server one with this name")]
+    #[error(
+        "its certificate is for another name ({0}): connect by a name that it has, or give the server one with this name"
+    )]
     WrongName(String),
     /// The certificate's time is over, or has not come.
     #[error("its certificate is not good at this time ({0}): the server needs a new one, or a clock is wrong")]
@@ -176,7 +178,10 @@ mod tests {
         let why = met("example.test", &one, &one).await.unwrap_err();
         assert!(matches!(why, HandshakeError::WrongName(_)), "{why:?}");
         let why = met("no name", &one, &one);
-        assert!(matches!(tokio::time::timeout(std::time::Duration::from_secs(5), why).await, Ok(Err(HandshakeError::BadName(_)))));
+        assert!(matches!(
+            tokio::time::timeout(std::time::Duration::from_secs(5), why).await,
+            Ok(Err(HandshakeError::BadName(_)))
+        ));
     }
 
     #[tokio::test]
