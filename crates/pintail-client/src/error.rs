@@ -13,7 +13,15 @@ pub enum Disconnect {
     Unreachable {
         /// The gateway's address.
         address: String,
-        /// What the operating system, TLS or the WebSocket handshake said.
+        /// What the operating system or the WebSocket handshake said.
+        cause: String,
+    },
+    /// There is no TLS to be had with the gateway, or it is not trusted.
+    #[error("no TLS with {address}: {cause}")]
+    Tls {
+        /// The gateway's address.
+        address: String,
+        /// What is wrong, and what to do.
         cause: String,
     },
     /// The connection broke.

@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream as _};
 use pintail_core::gateway_address::{Encryption, Transport as Protocol};
 use pintail_core::limits::{CLIENT_FRAME_BYTES_MAX, STREAM_UNACKED_BYTES_MAX};
-use pintail_tls::{Stream, Trust};
+use pintail_tls::{HandshakeError, Stream, Trust};
 use pintail_wire::{Decoder, Frame, FrameError, encode_frame};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -52,8 +52,7 @@ impl Transport {
         let stream = match (address.encryption(), trust) {
             (Encryption::None, _) => Stream::from(socket),
             (Encryption::Tls, Some(trust)) => {
-                let connected = trust.connect(address.host(), socket).await;
-                connected.map_err(|error| unreachable(error.to_string()))?
+                trust.connect(address.host(), socket).await.map_err(|error| no_tls(address, &error))?
             }
             (Encryption::Tls, None) => return Err(unreachable("nobody is trusted".to_owned())),
         };
@@ -212,6 +211,14 @@ impl WebSocketTransport {
             self.is_unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+fn no_tls(address: &Address, error: &HandshakeError) -> Disconnect {
+    let (address, cause) = (address.to_string(), error.to_string());
+    match error {
+        HandshakeError::Lost(_) => Disconnect::Unreachable { address, cause },
+        _ => Disconnect::Tls { address, cause },
     }
 }
 
