@@ -101,7 +101,7 @@ pub enum HandshakeError {
     #[error("the connection was lost before the handshake was done: {0}")]
     Lost(io::Error),
     /// Anything else.
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed ({0}): the server's log may say why; both must speak TLS 1.2 or 1.3")]
     Failed(rustls::Error),
 }
 

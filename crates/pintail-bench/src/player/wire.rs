@@ -1,4 +1,5 @@
-//! A connection to a gateway: frames in, frames out, over TCP or a WebSocket, with TLS or without, with as few system calls as there can be.
+//! A connection to a gateway: frames in, frames out, over TCP or a WebSocket, with TLS or without, with as few system
+//! calls as there can be.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -95,7 +96,7 @@ impl Wire {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         match &mut self.link {
             Link::Tcp(Stream::Plain(socket)) => write_plain(socket, &mut self.out, cx),
-            Link::Tcp(tls) => write_tls(tls, &mut self.out, cx),
+            Link::Tcp(stream) => write_tls(stream, &mut self.out, cx),
             Link::WebSocket(socket) => write_websocket(socket, &mut self.out, cx),
         }
     }
