@@ -86,13 +86,6 @@ pub(crate) const ATTACH_STABLE_AFTER: Duration = Duration::from_secs(1);
 /// unless the game has the attach and is not ready to answer.
 pub(crate) const ATTACH_TIMEOUT: Duration = ATTACH_WAIT.saturating_add(Duration::from_secs(2));
 
-/// How many reliable messages arrive before one acknowledgement goes out without an input.
-pub(crate) const ACK_AFTER_MESSAGES: u64 = 32;
-
-/// How long an acknowledgement waits for an input to travel with. The game keeps a few messages for longer meanwhile; a
-/// player who acts once in a while needs no frames of their own for it, which would be most of what such players send.
-pub(crate) const ACK_DELAY: Duration = Duration::from_secs(1);
-
 /// How often a client in a room asks for it when it hears nothing of it: room events can be lost with their lobby
 /// server. While the stream of the room's game is open, it does not ask.
 pub(crate) const ROOM_REFRESH: Duration = Duration::from_secs(15);

@@ -74,6 +74,17 @@ pub const SEQ_MAX: Seq = Seq(u64::MAX / 4);
 /// How many bytes a stream keeps that its other side has not acknowledged.
 pub const STREAM_UNACKED_BYTES_MAX: usize = 256 * 1024;
 
+/// After how many reliable messages that a client has not acknowledged it does so at once.
+pub const ACK_AFTER_MESSAGES: u64 = 32;
+
+/// After how many bytes of them. The game gives up on who leaves [`STREAM_UNACKED_BYTES_MAX`] unacknowledged, so this leaves
+/// room for what is on its way for as long as the client takes to send seven times as much.
+pub const ACK_AFTER_BYTES: usize = STREAM_UNACKED_BYTES_MAX / 8;
+
+/// How long an acknowledgement waits for an input to travel with. The game keeps a few messages for longer meanwhile; a
+/// player who acts once in a while needs no frames of their own for it, which would be most of what such players send.
+pub const ACK_DELAY: Duration = Duration::from_secs(1);
+
 /// How many inputs of one player a game holds for its next step; more are a flood and detach the player.
 pub const PENDING_INPUTS_MAX: usize = 1024;
 

@@ -167,7 +167,7 @@ async fn log_in(
             let message = "too many connections here have not logged in: log in at once";
             return Err(End::Refused(Refusal::later(ErrorCode::LoginTimeout, message)));
         }
-        login = timeout(HANDSHAKE_TIMEOUT, first_login(transport, outbox)) => login,
+        login = timeout(HANDSHAKE_TIMEOUT, first_login(gateway, transport, outbox)) => login,
     };
     drop(stranger);
     let login = match login {
@@ -177,7 +177,6 @@ async fn log_in(
             return Err(End::Refused(Refusal::new(ErrorCode::LoginTimeout, message)));
         }
     };
-    gateway.metrics.traffic.received(kind::LOGIN, login.encoded_len());
     let resumed = !login.resume_token.is_empty();
     let admitted = match timeout(LOGIN_TURN_MAX, gateway.logins.acquire()).await {
         // One that gave up may have logged in elsewhere by now: this login would end that connection for nobody.
@@ -195,14 +194,15 @@ async fn log_in(
 }
 
 /// The login that must be the first frame, but for pings.
-async fn first_login(transport: &mut Transport, outbox: &Outbox) -> Result<Login, End> {
+async fn first_login(gateway: &Gateway, transport: &mut Transport, outbox: &Outbox) -> Result<Login, End> {
     loop {
         let Some(frame) = transport.recv(outbox).await? else { return Err(End::Lost) };
+        gateway.metrics.traffic.received(frame.kind, frame.body.len());
         match frame.kind {
             kind::LOGIN => {
                 return Login::decode(frame.body).map_err(|error| End::Refused(Malformed::from(error).into()));
             }
-            kind::PING => pong(&frame, outbox).map_err(End::Refused)?,
+            kind::PING => pong(gateway, &frame, outbox).map_err(End::Refused)?,
             _ => {
                 let message =
                     format!("the first frame must be a login (kind {}), not kind {}", kind::LOGIN, frame.kind);
@@ -250,7 +250,8 @@ async fn admit(gateway: &Gateway, login: Login, outbox: &Arc<Outbox>) -> Result<
             return Err(Refusal::later(ErrorCode::Unavailable, STORE_AWAY));
         }
     };
-    let session = Arc::new(Session::new(token.session(), generation, name, token.hash(), outbox.clone()));
+    let traffic = gateway.metrics.traffic.clone();
+    let session = Arc::new(Session::new(token.session(), generation, name, token.hash(), outbox.clone(), traffic));
     let welcome = Welcome {
         session: session.id.0,
         resume_token: token.to_string(),
@@ -262,7 +263,6 @@ async fn admit(gateway: &Gateway, login: Login, outbox: &Arc<Outbox>) -> Result<
     };
     // The welcome is queued before anything else can be: the table is what others find the session by.
     session.push(kind::WELCOME, &welcome);
-    gateway.metrics.traffic.sent(kind::WELCOME, 1, welcome.encoded_len() as u64);
     gateway.seat(&session);
     Ok(session)
 }
@@ -341,8 +341,7 @@ async fn take(
             return Err(Malformed("it ends inside the game header".to_owned()).into());
         }
         kind::PING => {
-            pong(&frame, &session.outbox)?;
-            gateway.metrics.traffic.sent(kind::PONG, 1, frame.body.len() as u64);
+            pong(gateway, &frame, &session.outbox)?;
         }
         kind::LOBBY_REQUEST => {
             allowance.take(gateway.now(), Ask::LobbyRequest)?;
@@ -359,12 +358,14 @@ async fn take(
     Ok(Next::Go)
 }
 
-fn pong(ping: &Frame, outbox: &Outbox) -> Result<(), Refusal> {
+fn pong(gateway: &Gateway, ping: &Frame, outbox: &Outbox) -> Result<(), Refusal> {
     if ping.body.len() > PING_BYTES_MAX {
         return Err(Malformed(format!("a ping has at most {PING_BYTES_MAX} bytes")).into());
     }
     // A client that sends pings and reads no pongs is cut off by whoever else fills its queue, or by the stall.
-    let _ = outbox.push(kind::PONG, &[&ping.body]);
+    if outbox.push(kind::PONG, &[&ping.body]).is_ok() {
+        gateway.metrics.traffic.sent(kind::PONG, 1, ping.body.len() as u64);
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What a gateway counts. Names and units follow the conventions of Prometheus.
 
+use std::sync::Arc;
+
 use pintail_core::{Health, Slot};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -37,7 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) links: Gauge,
     pub(crate) logins: Family<Why, Counter>,
     pub(crate) closed: Family<Why, Counter>,
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) undeliverable: Counter,
     pub(crate) fenced: Counter,
     pub(crate) lobby_requests: Counter,
@@ -68,7 +70,7 @@ impl Default for Metrics {
             links: Gauge::default(),
             logins: Family::default(),
             closed: Family::default(),
-            traffic: Traffic::new(),
+            traffic: Arc::new(Traffic::new()),
             undeliverable: Counter::default(),
             fenced: Counter::default(),
             lobby_requests: Counter::default(),

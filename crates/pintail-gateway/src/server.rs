@@ -12,7 +12,9 @@ use pintail_engine::health::Event;
 use pintail_net::admin::{Admin, AdminState};
 use pintail_net::metrics::{CommonMetrics, ServerMetrics};
 use pintail_net::trace::Tracer;
-use pintail_net::{Events, Identity, Membership, MembershipConfig, RoleError, ServerConfig, SharedVitals, address};
+use pintail_net::{
+    Events, Identity, Membership, MembershipConfig, Pulse, RoleError, ServerConfig, SharedVitals, address,
+};
 use pintail_store::{Announcement, SharedStore};
 use pintail_tls::ServerIdentity;
 use pintail_wire::link::session_presence::Presence;
@@ -140,10 +142,10 @@ impl GatewayServer {
         let (store, common) = CommonMetrics::observe(self.store.clone());
         let (identity_tx, identity) = watch::channel(None);
         let (heard_tx, heard) = mpsc::channel(HEARD_MAX);
-        let (loops, _threads) = match self.config.threads {
+        let (loops, threads) = match self.config.threads {
             None => (Loops::here(), None),
             Some(count) => Loops::start(count)
-                .map(|(loops, guard)| (loops, Some(guard)))
+                .map(|(loops, threads)| (loops, Some(threads)))
                 .map_err(|error| RoleError::Internal(format!("no thread for the clients: {error}")))?,
         };
         let (otlp, version) = (self.config.server.otlp.as_ref(), &self.config.server.version);
@@ -178,6 +180,9 @@ impl GatewayServer {
         gateway.tasks.spawn_on(lobby::expire_requests(gateway.clone()), first);
         gateway.tasks.spawn_on(client::end_idle(gateway.clone()), first);
         gateway.tasks.spawn(condition::measure(gateway.clone(), membership.renewer()));
+        gateway.tasks.spawn(condition::keep_the_beat(gateway.clone()));
+        let patience = gateway.config.server.timing.suspect_after;
+        let watch = gateway.vitals.beat().watch(patience, membership.renewer());
         gateway.tasks.spawn_on(Watch::new(gateway.clone(), heard, cut_off).run(), first);
         gateway.tasks.spawn(games::look_for_games(gateway.clone()));
         gateway.tasks.spawn(encryption::follow_certificate(gateway.clone()));
@@ -188,11 +193,15 @@ impl GatewayServer {
         gateway.tell_clients_to_leave();
         gateway.tasks.close();
         gateway.tasks.wait().await;
+        drop(watch);
         admin_stop.cancel();
         servers.close();
         servers.wait().await;
         main.keeper.stop().await;
         membership.leave().await;
+        if let Some(threads) = threads {
+            threads.join().await;
+        }
         ended
     }
 
@@ -434,7 +443,8 @@ impl Gateway {
     }
 
     pub(crate) fn update_readiness(&self) {
-        let ready = self.identity.borrow().is_some() && self.links.count(Kind::Lobby) > 0;
+        let is_steady = self.vitals.beat().pulse() == Pulse::Steady;
+        let ready = is_steady && self.identity.borrow().is_some() && self.links.count(Kind::Lobby) > 0;
         self.ready.store(ready && !self.vitals.is_draining(), Ordering::Relaxed);
     }
 

@@ -15,6 +15,7 @@ use pintail_wire::link::{Attach, Detach};
 
 use crate::departures::{Departure, Leave};
 use crate::links::Link;
+use crate::traffic::Traffic;
 
 /// A logged-in connection.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) name: PlayerName,
     pub(crate) token: TokenHash,
     pub(crate) outbox: Arc<Outbox>,
+    /// Counts what is said to all clients.
+    traffic: Arc<Traffic>,
     seat: Mutex<Seat>,
     /// The serial of the link that the game is heard over; 0 for none. It stands beside the seat so that a delivery costs
     /// no lock of its own for each recipient.
@@ -107,6 +110,7 @@ impl Session {
         name: PlayerName,
         token: TokenHash,
         outbox: Arc<Outbox>,
+        traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             id,
@@ -114,6 +118,7 @@ impl Session {
             name,
             token,
             outbox,
+            traffic,
             seat: Mutex::default(),
             heard_over: AtomicU64::new(0),
             logged_out: AtomicBool::new(false),
@@ -144,8 +149,10 @@ impl Session {
 
     /// The same for a message whose body is these parts in order.
     pub(crate) fn push_parts(&self, kind: u8, parts: &[&[u8]]) {
-        if self.outbox.push(kind, parts) == Err(PushError::Full) {
-            self.cut_slow();
+        match self.outbox.push(kind, parts) {
+            Ok(()) => self.traffic.sent(kind, 1, parts.iter().map(|part| part.len() as u64).sum()),
+            Err(PushError::Full) => self.cut_slow(),
+            Err(PushError::Closed) => {}
         }
     }
 

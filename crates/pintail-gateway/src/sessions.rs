@@ -136,6 +136,7 @@ mod tests {
     use super::*;
     use crate::links::Links;
     use crate::session::{AttachFailed, Attachment, LastServer};
+    use crate::traffic::Traffic;
 
     fn link(links: &Links, index: u32) -> Arc<Link> {
         let slot = Slot::new(Kind::Game, index);
@@ -145,9 +146,33 @@ mod tests {
     }
 
     fn session(id: u64, generation: u64) -> Arc<Session> {
+        counted_session(id, generation, Arc::new(Traffic::new()))
+    }
+
+    fn counted_session(id: u64, generation: u64, traffic: Arc<Traffic>) -> Arc<Session> {
         let name = PlayerName::new("someone").unwrap();
         let token = pintail_core::ResumeToken::random().hash();
-        Arc::new(Session::new(SessionId(id), Generation(generation), name, token, Outbox::new(64)))
+        Arc::new(Session::new(SessionId(id), Generation(generation), name, token, Outbox::new(64), traffic))
+    }
+
+    #[test]
+    fn what_the_gateway_itself_says_is_counted_unless_the_client_can_not_take_it() {
+        let traffic = Arc::new(Traffic::new());
+        let session = counted_session(1, 1, traffic.clone());
+        let game = GameId { room: pintail_core::RoomId(7), round: pintail_core::Round(1) };
+        for _ in 0..3 {
+            session.push_detached(
+                game,
+                GameDetachReason::ServerUnreachable,
+                "a text that fills the rest of the queue",
+                true,
+            );
+        }
+        let (mut registry, mut text) = (prometheus_client::registry::Registry::default(), String::new());
+        traffic.register(&mut registry);
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let queued = session.outbox.take().len();
+        assert!(text.contains("client_frames_sent_total{kind=\"game_detached\"} 2\n"), "{queued} bytes: {text}");
     }
 
     #[test]

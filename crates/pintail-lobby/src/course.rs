@@ -2,7 +2,7 @@
 
 use pintail_core::{EndOutcome, EndReason, GameId, TraceParent};
 use pintail_engine::room::{Phase, RoomError, Start};
-use pintail_net::trace::Span;
+use pintail_net::trace::handed_on;
 use pintail_store::{GameOrder, OrderedPlayer, PlaceOutcome};
 use tracing::debug;
 
@@ -19,7 +19,7 @@ impl Lobby {
             span.set("pintail.game", &game);
             span
         });
-        let trace = span.as_ref().and_then(Span::context);
+        let trace = handed_on(span.as_ref(), trace);
         let find = Find::Id(game.room);
         let Some(snapshot) = self.find(&find).await? else { return Ok(None) };
         let Some((pending, start)) = snapshot.room.pending_start() else { return finished(snapshot, game) };

@@ -9,7 +9,7 @@ use pintail_core::{GameCatalog, Generation, PlayerName, RequestId, RoomId, Sessi
 use pintail_engine::backoff::{Backoff, BackoffPolicy};
 use pintail_engine::room::{Actor, ChatText, Effect, InviteCode, JoinBy, Presence, Request, Room, RoomError};
 use pintail_net::Identity;
-use pintail_net::trace::{Span, Tracer};
+use pintail_net::trace::{Tracer, handed_on};
 use pintail_store::SharedStore;
 use pintail_wire::Message;
 use pintail_wire::client::lobby_request::Request as Asked;
@@ -99,7 +99,7 @@ impl Lobby {
     pub(crate) async fn serve(&self, forwarded: &Forwarded) {
         let began = Instant::now();
         let mut span = self.tracer.child("lobby", forwarded.trace);
-        let trace = span.as_ref().and_then(Span::context);
+        let trace = handed_on(span.as_ref(), forwarded.trace);
         let (kind, answered) = match LobbyRequest::decode(forwarded.request.clone()) {
             Ok(LobbyRequest { request: Some(asked) }) => (kind_of(&asked), self.answer(forwarded, asked, trace).await),
             Ok(LobbyRequest { request: None }) => {

@@ -111,18 +111,18 @@ impl ServerIdentity {
     /// Looks at the files every [`RELOAD_PERIOD`], for ever, and tells the log of what it finds: what can't be used is told
     /// once. Dropping it ends it.
     pub async fn keep_up(&self) {
-        let mut told = None;
+        let mut told: Option<String> = None;
         loop {
             sleep(RELOAD_PERIOD).await;
             let looking = self.clone();
             // A look that panics is a look that found nothing.
             let Ok(found) = spawn_blocking(move || looking.refresh()).await else { continue };
-            told = self.tell(found, told);
+            told = self.tell(found, told.as_deref());
         }
     }
 
     /// Tells what was found, unless it was `told` before; what was told last.
-    fn tell(&self, found: Refresh, told: Option<String>) -> Option<String> {
+    fn tell(&self, found: Refresh, told: Option<&str>) -> Option<String> {
         let certificate = self.files.certificate.display();
         match found {
             Refresh::Unchanged => None,
@@ -132,7 +132,7 @@ impl ServerIdentity {
             }
             Refresh::Kept(why) => {
                 let why = why.to_string();
-                if told.as_ref() != Some(&why) {
+                if told != Some(&why) {
                     warn!(%certificate, "the new certificate can't be used, so the old one still is: {why}");
                 }
                 Some(why)
@@ -320,8 +320,8 @@ mod tests {
         let kept = || Refresh::Kept(TlsError::NoAuthorities);
         let told = identity.tell(kept(), None);
         assert_eq!(told, Some(TlsError::NoAuthorities.to_string()));
-        assert_eq!(identity.tell(kept(), told.clone()), told);
-        assert_eq!(identity.tell(Refresh::Unchanged, told), None);
+        assert_eq!(identity.tell(kept(), told.as_deref()), told);
+        assert_eq!(identity.tell(Refresh::Unchanged, told.as_deref()), None);
     }
 
     #[tokio::test(start_paused = true)]

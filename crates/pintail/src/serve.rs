@@ -33,7 +33,7 @@ pub(crate) fn redis_store(args: &StoreArgs, periods: Periods) -> Result<RedisSto
 }
 
 /// The least time that a command that someone waits for gives Redis: enough for the connection to say why there is none.
-const COMMAND_PATIENCE: Duration = Duration::from_secs(4);
+pub(crate) const COMMAND_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The store for a command that looks once and ends.
 ///

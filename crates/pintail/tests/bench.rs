@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pintail_bench::report::{self, Report};
-use pintail_testkit::{Certificates, Program};
+use pintail_testkit::{Certificates, Program, RedisServer};
+use support::redis::Peek;
 use support::{PATIENCE, pintail};
 use tempfile::TempDir;
 
@@ -54,6 +55,11 @@ fn runs(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     // One that has ended, and that nobody has waited for, does not run.
     !status.is_empty() && !status.contains("State:\tZ")
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 /// Waits until a condition holds.
@@ -178,6 +184,24 @@ fn a_search_tries_less_until_nothing_is_left_and_says_so() {
 }
 
 #[test]
+fn a_search_finds_the_largest_load_that_keeps_its_condition() {
+    let (_directory, json) = report_file();
+    // A room of two delivers 40 messages a second, so the third is too much.
+    let line = format!(
+        "broadcast --self --store embedded --rooms 1 --room-size 2 --rate 20 --duration 1s --warm-up 100ms \
+         --find-max throughput<100 --json {}",
+        json.display()
+    );
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(0), "{said}");
+    let report = read(&json);
+    let search = report.search.unwrap();
+    assert_eq!((search.largest, search.unit.as_str()), (Some(2), "rooms"), "{:?}", search.probes);
+    assert!(report.runs.iter().all(|run| run.players == 4), "the report is of the load that was found");
+    assert!(report.runs.len() >= 2, "it was tried again before it was believed");
+}
+
+#[test]
 fn ctrl_c_ends_with_a_report_of_what_was_measured() {
     let (_directory, json) = report_file();
     let line = format!("echo --self --store embedded --players 3 --warm-up 0 --duration 1h --json {}", json.display());
@@ -191,10 +215,30 @@ fn ctrl_c_ends_with_a_report_of_what_was_measured() {
 }
 
 #[test]
+fn a_second_ctrl_c_ends_at_once() {
+    let (_directory, json) = report_file();
+    let line = format!("echo --self --players 3 --warm-up 0 --duration 1h --json {}", json.display());
+    let mut program = bench(&line);
+    program.wait_for("measuring");
+    let children = children(program.process_id());
+    // A server that does not stop when it is told to keeps the report waiting.
+    let (lobby, _) = children.iter().find(|(_, command_line)| command_line.contains(" lobby ")).unwrap();
+    signal(*lobby, "STOP");
+    program.signal("INT");
+    program.wait_for("ending the measurement");
+    program.signal("INT");
+    let status = program.wait_for_end();
+    assert_eq!(status.code(), Some(130), "{:?}", program.transcript());
+    assert!(!json.exists());
+    until("the servers to end", || children.iter().all(|(pid, _)| !runs(*pid)));
+}
+
+#[test]
 fn a_cluster_of_its_own_leaves_no_process_behind() {
     let (_directory, json) = report_file();
     let line = format!(
-        "broadcast --self --gateways 2 --rooms 1 --room-size 2 --warm-up 0 --duration 1s --fail-if errors>0 --json {}",
+        "broadcast --self --gateways 2 --rooms 1 --room-size 2 --warm-up 0 --duration 1s --fail-if errors>0 --calibrate \
+         --json {}",
         json.display()
     );
     let mut program = bench(&line);
@@ -210,6 +254,8 @@ fn a_cluster_of_its_own_leaves_no_process_behind() {
     let names: Vec<_> = report.runs[0].servers.iter().map(|server| (server.name.as_str(), server.is_server)).collect();
     let expected = [("gateway", true), ("gateway 2", true), ("lobby", true), ("game", true), ("redis", false)];
     assert_eq!(names, expected);
+    let trivial = report.calibration.unwrap();
+    assert!(trivial.errors.is_empty() && trivial.measures[&trivial.primary].count > 0, "{trivial:?}");
 }
 
 #[test]
@@ -231,8 +277,7 @@ fn a_server_that_dies_ends_the_test_and_is_named() {
     program.wait_for("measuring");
     let children = children(program.process_id());
     let (lobby, _) = children.iter().find(|(_, command_line)| command_line.contains(" lobby ")).unwrap();
-    let killed = std::process::Command::new("kill").args(["-s", "KILL", &lobby.to_string()]).status().unwrap();
-    assert!(killed.success());
+    signal(*lobby, "KILL");
     let status = program.wait_for_end();
     let said = program.transcript().join("\n");
     assert_eq!(status.code(), Some(1), "{said}");
@@ -246,6 +291,29 @@ fn a_cluster_that_is_not_there_is_named() {
     let (code, said) = run(&format!("echo --target {port}"));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&format!("no gateway answers at tcp://{port}")) && said.contains("--self"), "{said}");
+}
+
+#[test]
+fn a_redis_that_others_use_is_shared_with_them_or_named_if_it_is_not_there() {
+    let redis = RedisServer::start();
+    let mut peek = Peek::at(redis.address());
+    peek.ask("SET Server:Gateway:0 theirs");
+    let (_directory, json) = report_file();
+    let line = format!(
+        "echo --self --redis {} --players 3 --duration 300ms --warm-up 0 --fail-if errors>0 --json {}",
+        redis.url(),
+        json.display()
+    );
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(peek.one("GET Server:Gateway:0").as_deref(), Some("theirs"));
+    let names = read(&json).runs[0].servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names, ["gateway", "lobby", "game"], "what Redis takes is shared with others");
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, said) = run(&format!("echo --self --redis redis://word@{port}"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("can't use the Redis at redis://{port}")) && !said.contains("word"), "{said}");
 }
 
 #[test]

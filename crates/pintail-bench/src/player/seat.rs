@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pintail_core::GameId;
+use pintail_core::limits::ACK_DELAY;
 use pintail_wire::Message;
 use pintail_wire::client::lobby_event::Event;
 use pintail_wire::client::{GameAttached, GameDetached, GameEndReason, GameEnded, LobbyEvent};
@@ -17,9 +18,6 @@ use super::unacked::Full;
 use crate::bot::{Bot, BotContext, BotKind, BotRng, Inputs, Sent};
 use crate::drive::pacing::Pacing;
 use crate::drive::stage::{Present, Stage, Ticket};
-
-/// How long an acknowledgement waits for an input to go along with.
-const ACK_DELAY: Duration = Duration::from_secs(1);
 
 /// How long an attach may be unanswered before it is sent again.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(7);

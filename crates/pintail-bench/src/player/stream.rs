@@ -1,6 +1,7 @@
 //! A player's end of a session stream, without IO: what `docs/protocol.md` asks of a client that plays, and no more.
 
 use bytes::BytesMut;
+use pintail_core::limits::{ACK_AFTER_BYTES, ACK_AFTER_MESSAGES};
 use pintail_core::{GameId, Seq};
 use pintail_wire::client::{GameAttach, GameAttached};
 use pintail_wire::game::{Ack, Input};
@@ -8,9 +9,6 @@ use pintail_wire::kind::client as kind;
 use pintail_wire::{Message, encode_frame_parts};
 
 use super::unacked::{Full, Unacked};
-
-/// How many messages may be unacknowledged before the acknowledgement goes out alone.
-const ACK_MESSAGES_MAX: u64 = 32;
 
 /// Bytes before the payload of a reliable message: number, acknowledgement, game, step.
 const MESSAGE_HEADER_BYTES: usize = 16 + GameId::WIRE_LEN + 8;
@@ -31,6 +29,8 @@ pub(crate) struct Stream {
     received: Seq,
     /// The last one that the game was told of.
     told: Seq,
+    /// The bytes of the messages after that.
+    untold_bytes: usize,
     /// The step of what arrived last.
     step: u64,
     /// The highest step that a message showed.
@@ -63,6 +63,7 @@ impl Stream {
             acknowledged: Seq(0),
             received: Seq(0),
             told: Seq(0),
+            untold_bytes: 0,
             step: 0,
             step_seen: 0,
             state_seen: 0,
@@ -105,7 +106,7 @@ impl Stream {
             seq = seq.next();
             encode_frame_parts(out, kind::GAME_INPUT, &[&Input::header(game, seq, received), payload]);
         }
-        self.told = received;
+        self.tell();
     }
 
     /// The stream is no longer open.
@@ -119,7 +120,7 @@ impl Stream {
         self.sent = self.sent.next();
         if self.phase == Phase::Open {
             encode_frame_parts(out, kind::GAME_INPUT, &[&Input::header(self.game, self.sent, self.received), payload]);
-            self.told = self.received;
+            self.tell();
         }
         Ok(())
     }
@@ -138,6 +139,7 @@ impl Stream {
             return Err(Broken);
         }
         self.received = Seq(seq);
+        self.untold_bytes += payload.len();
         self.step = u64_at(header, MESSAGE_HEADER_BYTES - 8);
         self.step_seen = self.step_seen.max(self.step);
         self.acknowledge_up_to(u64_at(header, 8));
@@ -173,7 +175,7 @@ impl Stream {
 
     /// Acknowledges what has arrived, if so much has that it should not wait for an input to go along with.
     pub(crate) fn acknowledge_many(&mut self, out: &mut BytesMut) {
-        if self.received.0 - self.told.0 >= ACK_MESSAGES_MAX {
+        if self.received.0 - self.told.0 >= ACK_AFTER_MESSAGES || self.untold_bytes >= ACK_AFTER_BYTES {
             self.acknowledge(out);
         }
     }
@@ -183,8 +185,14 @@ impl Stream {
         if self.owes_acknowledgement() {
             let ack = Ack { game: self.game, ack: self.received };
             encode_frame_parts(out, kind::GAME_ACK, &[&ack.encode()]);
-            self.told = self.received;
+            self.tell();
         }
+    }
+
+    /// The game is told of everything that has arrived.
+    fn tell(&mut self) {
+        self.told = self.received;
+        self.untold_bytes = 0;
     }
 
     /// Whether something has arrived that the game was not told of.

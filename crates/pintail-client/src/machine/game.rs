@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use pintail_core::limits::{PENDING_INPUTS_MAX, SEQ_MAX, STREAM_UNACKED_BYTES_MAX};
+use pintail_core::limits::{
+    ACK_AFTER_BYTES, ACK_AFTER_MESSAGES, ACK_DELAY, PENDING_INPUTS_MAX, SEQ_MAX, STREAM_UNACKED_BYTES_MAX,
+};
 use pintail_core::{GameId, Seq, Step};
 use pintail_engine::backoff::Backoff;
 use pintail_engine::stream::{Arrival, Incoming, Outgoing, StreamError};
@@ -13,7 +15,7 @@ use pintail_wire::{Malformed, Message, kind};
 use rand::rngs::SmallRng;
 
 use super::Command;
-use crate::config::{ACK_AFTER_MESSAGES, ACK_DELAY, ATTACH_BACKOFF, ATTACH_STABLE_AFTER, ATTACH_TIMEOUT};
+use crate::config::{ATTACH_BACKOFF, ATTACH_STABLE_AFTER, ATTACH_TIMEOUT};
 use crate::{Event, InputCount, PauseReason};
 
 /// Whether a stream goes on after what just happened to it.
@@ -55,6 +57,8 @@ pub(super) struct GameStream {
     opened: bool,
     outgoing: Outgoing<()>,
     incoming: Incoming,
+    /// The bytes of the messages that the game does not know to have arrived.
+    untold_bytes: usize,
     /// The highest step that a message has shown.
     step_seen: Step,
     /// The step of the newest state message.
@@ -72,6 +76,7 @@ impl GameStream {
             opened: false,
             outgoing: Outgoing::new(),
             incoming: Incoming::new(),
+            untold_bytes: 0,
             step_seen: Step(0),
             state_step: Step(0),
             ack_at: None,
@@ -123,7 +128,7 @@ impl GameStream {
         let attach = GameAttach {
             room: self.game.room.0,
             round: self.game.round.0,
-            received: self.incoming.tell().0,
+            received: self.tell().0,
             step_seen: self.step_seen.0,
             acknowledged: self.inputs().acknowledged,
         };
@@ -292,8 +297,9 @@ impl GameStream {
 
     fn new_message(&mut self, now: Instant, message: Reliable, out: &mut Vec<Command>) {
         self.step_seen = self.step_seen.max(message.step);
+        self.untold_bytes += message.payload.len();
         out.push(Command::Emit(Event::GameMessage { game: self.game, step: message.step, payload: message.payload }));
-        if self.incoming.untold() >= ACK_AFTER_MESSAGES {
+        if self.incoming.untold() >= ACK_AFTER_MESSAGES || self.untold_bytes >= ACK_AFTER_BYTES {
             self.send_ack(out);
         } else {
             self.ack_by(now + ACK_DELAY);
@@ -356,9 +362,15 @@ impl GameStream {
     fn input(&mut self, seq: Seq, payload: &[u8]) -> Command {
         self.ack_at = None;
         let mut body = BytesMut::with_capacity(INPUT_HEADER_BYTES + payload.len());
-        body.put_slice(&Input::header(self.game, seq, self.incoming.tell()));
+        body.put_slice(&Input::header(self.game, seq, self.tell()));
         body.put_slice(payload);
         Command::Frame(kind::client::GAME_INPUT, body.freeze())
+    }
+
+    /// The last message that arrived. Remembers that the game is told.
+    fn tell(&mut self) -> Seq {
+        self.untold_bytes = 0;
+        self.incoming.tell()
     }
 
     fn ack_by(&mut self, at: Instant) {
@@ -367,7 +379,7 @@ impl GameStream {
 
     fn send_ack(&mut self, out: &mut Vec<Command>) {
         self.ack_at = None;
-        let ack = Ack { game: self.game, ack: self.incoming.tell() };
+        let ack = Ack { game: self.game, ack: self.tell() };
         out.push(Command::Frame(kind::client::GAME_ACK, Bytes::copy_from_slice(&ack.encode())));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pintail_core::limits::{ATTACH_WAIT, PENDING_INPUTS_MAX};
+use pintail_core::limits::{ACK_DELAY, ATTACH_WAIT, PENDING_INPUTS_MAX, STREAM_UNACKED_BYTES_MAX};
 use pintail_core::{GameId, Round, Seq, Step};
 use pintail_wire::client::{
     GameAttach, GameDetachReason, GameDetached, GameEndReason, GameEnded, LobbyEvent, RoomState, lobby_event,
@@ -14,8 +14,6 @@ use pintail_wire::{Message, kind};
 use super::rig::{FIRST_REQUEST, GAME, ROOM, Rig, events, frames, kinds, room, start_game};
 use super::{Command, Sendable};
 use crate::{ClientConfig, Disconnect, Event, InputCount, PauseReason};
-
-const ACK_DELAY: Duration = Duration::from_secs(1);
 
 fn reliable(game: GameId, seq: u64, ack: u64, payload: &[u8]) -> Bytes {
     [&Reliable::head(Seq(seq), Seq(ack))[..], &shared_header(game, Step(seq)), payload].concat().into()
@@ -190,6 +188,20 @@ fn an_acknowledgement_rides_on_an_input_or_goes_alone_after_a_while_or_many() {
     assert!(acks(&rig.wait(2 * ACK_DELAY)).is_empty());
     rig.frame(kind::client::GAME_MESSAGE, reliable(GAME, 34, 0, b"x"));
     assert_eq!(acks(&rig.wait(ACK_DELAY)), [34], "the game seems not to know");
+}
+
+#[test]
+fn large_messages_are_acknowledged_before_the_game_gives_up_on_who_is_silent() {
+    let mut rig = Rig::playing();
+    let payload = vec![0; 40_000];
+    let mut unacknowledged = 0;
+    for seq in 1..=20 {
+        unacknowledged += payload.len();
+        assert!(unacknowledged <= STREAM_UNACKED_BYTES_MAX, "the game would give up before message {seq}");
+        if acks(&rig.frame(kind::client::GAME_MESSAGE, reliable(GAME, seq, 0, &payload))) == [seq] {
+            unacknowledged = 0;
+        }
+    }
 }
 
 #[test]

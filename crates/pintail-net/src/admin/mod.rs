@@ -4,17 +4,19 @@
 //! | --- | --- |
 //! | the root | connections and routes |
 //! | `access` | who may see what |
+//! | `guests` | who is connected |
 //! | `events` | what happens to the servers, as it happens |
 //! | `debug` | profiles, and what the server does |
 
 mod access;
 mod debug;
 mod events;
+mod guests;
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -45,9 +47,7 @@ use crate::greeting::Identity;
 use crate::metrics::ServerMetrics;
 use access::Peer;
 pub use debug::Tasks;
-
-/// How many connections the admin port has at once; it is for a few programs.
-const CONNECTIONS_MAX: usize = 64;
+use guests::{Guest, Guests};
 
 /// How long accepting pauses when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -117,12 +117,11 @@ impl Admin {
         let readers = Arc::new(Semaphore::new(events::READERS_MAX));
         let Self { listener, token } = self;
         let service = TowerToHyperService::new(routes(Shared { state, token, stop: stop.clone(), readers }));
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut guests = Guests::new();
         let connections = TaskTracker::new();
         loop {
             let accepted = async {
-                // The semaphore is never closed, so there is always a place, sooner or later.
-                let place = places.clone().acquire_owned().await;
+                let place = guests.place().await;
                 (place, listener.accept().await)
             };
             let (place, stream, peer) = tokio::select! {
@@ -136,11 +135,8 @@ impl Admin {
                     }
                 },
             };
-            let (service, stop) = (service.clone(), stop.clone());
-            connections.spawn(async move {
-                converse(stream, peer, service, stop).await;
-                drop(place);
-            });
+            let guest = guests.welcome(place);
+            connections.spawn(converse(stream, peer, guest, service.clone(), stop.clone()));
         }
         connections.close();
         connections.wait().await;
@@ -148,13 +144,27 @@ impl Admin {
 }
 
 /// Answers the requests of one connection. One that takes its time over a request's head is closed.
-async fn converse(stream: TcpStream, peer: Peer, service: TowerToHyperService<Router>, stop: CancellationToken) {
+async fn converse(
+    stream: TcpStream,
+    peer: Peer,
+    guest: Guest,
+    service: TowerToHyperService<Router>,
+    stop: CancellationToken,
+) {
     if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT)) {
         return debug!(%error, "a connection to the admin port does not take its options");
     }
+    let answering = Arc::new(AtomicU32::new(0));
+    let counted = answering.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        service.call(request)
+        counted.fetch_add(1, Ordering::Relaxed);
+        let (answer, counted) = (service.call(request), counted.clone());
+        async move {
+            let answer = answer.await;
+            counted.fetch_sub(1, Ordering::Relaxed);
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -163,11 +173,15 @@ async fn converse(stream: TcpStream, peer: Peer, service: TowerToHyperService<Ro
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = &mut connection => served,
-        () = stop.cancelled() => {
+        () = async { tokio::select! { () = stop.cancelled() => {}, () = guest.asked_to_leave() => {} } } => {
             connection.as_mut().graceful_shutdown();
-            match timeout(CLOSE_TIMEOUT, connection).await {
-                Ok(served) => served,
-                Err(_) => return debug!("a request to the admin port was cut off"),
+            loop {
+                match timeout(CLOSE_TIMEOUT, &mut connection).await {
+                    Ok(served) => break served,
+                    // What is asked for may take a minute: whoever has to go for others may wait for it.
+                    Err(_) if answering.load(Ordering::Relaxed) > 0 && !stop.is_cancelled() => {}
+                    Err(_) => return debug!("a request to the admin port was cut off"),
+                }
             }
         }
     };
@@ -241,6 +255,36 @@ mod tests {
             events: Events::default(),
             tasks: Arc::new(Idle),
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_keeps_connections_open_keeps_nobody_out() {
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+        let address = admin.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(admin.serve(state(), stop.clone()));
+        let ask = async |stream: &mut TcpStream| {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut head = [0; 15];
+            timeout(Duration::from_secs(20), stream.read_exact(&mut head)).await.unwrap().unwrap();
+            assert_eq!(&head, b"HTTP/1.1 200 OK");
+        };
+        let mut kept = Vec::new();
+        // Some have asked, some say nothing, some are in the middle of a request.
+        for number in 0..3 * guests::GUESTS_MAX {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            match number % 3 {
+                0 => ask(&mut stream).await,
+                1 => stream.write_all(b"GET / HT").await.unwrap(),
+                _ => {}
+            }
+            kept.push(stream);
+        }
+        ask(&mut TcpStream::connect(address).await.unwrap()).await;
+        let mut rest = Vec::new();
+        timeout(Duration::from_secs(20), kept[0].read_to_end(&mut rest)).await.unwrap().unwrap();
+        stop.cancel();
+        timeout(CLOSE_TIMEOUT * 10, serving).await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //! One trace follows a room's start from server to server: the gateway's span of the lobby request, the lobby's of what
 //! it did about it, the game server's from the news that a game is placed to its first step. The gateway begins a trace;
 //! the others go on with what they are handed ([`TraceParent`]) and begin none. Without a collector a tracer is off: no
-//! span is made, nothing is handed on, and nothing is queued.
+//! span is made and nothing is queued, and what a server was handed it hands on as it came ([`handed_on`]).
 //!
 //! | module | what it does |
 //! | --- | --- |
@@ -103,6 +103,13 @@ impl Tracer {
             self.counts.dropped.inc();
         }
     }
+}
+
+/// What is handed on to whoever does a part of what `span` does for `parent`: a server without a collector is left out of the
+/// trace, and does not cut it.
+#[must_use]
+pub fn handed_on(span: Option<&Span>, parent: Option<TraceParent>) -> Option<TraceParent> {
+    span.and_then(Span::context).or(parent)
 }
 
 /// What a server does for a request, from when it is made until it is dropped.

@@ -2,11 +2,9 @@
 //! to be told where a thread is.
 //!
 //! Whatever runs in the handler may have interrupted anything, an allocation or a lock included. So it takes no lock,
-//! allocates nothing, and calls the kernel only. It reads no memory of the stack by itself: the chain of frame pointers
-//! can lead anywhere (code without them uses the register for other things), so each of its links is read by
-//! `process_vm_readv`, which answers with an error where there is nothing. The first address of a stack is where the
-//! thread was; the others are found if the code was built with frame pointers (`-C force-frame-pointers=yes`), which the
-//! standard library is.
+//! allocates nothing, and calls the kernel only. It reads no memory of the stack by itself: the chain of frames (`walk`) can
+//! lead anywhere, so each of its links is read by `process_vm_readv`, which answers with an error where there is
+//! nothing.
 //!
 //! The handler stays installed when the recording is over: a signal can be late, and without a handler it would end the process.
 #![expect(unsafe_code, reason = "signal handlers, and the registers of an interrupted thread")]
@@ -17,16 +15,11 @@ use std::time::Duration;
 use std::{io, mem, ptr, thread};
 
 use super::CantRecord;
-
-/// How many callers are noted of a stack; the rest is cut off at the far end.
-const DEPTH_MAX: usize = 128;
+use super::walk::{DEPTH_MAX, Memory, Registers, Text, walk};
 
 /// How many words all stacks of a recording have together: a minute of two busy threads with deep stacks, at 99 samples
 /// a second, takes a half. It is memory that costs nothing until a profile is recorded.
 const WORDS_MAX: usize = 1 << 20;
-
-/// How far the frames of a stack can be from its end. Threads have 2 MiB unless they ask for more.
-const STACK_BYTES_MAX: u64 = 64 << 20;
 
 /// The words before the addresses of a stack: the thread, and how many addresses follow.
 const HEADER_WORDS: usize = 2;
@@ -41,6 +34,9 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 static IS_RECORDING: AtomicBool = AtomicBool::new(false);
 /// How many handlers run at the moment.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
+/// Where the program's own code is.
+static TEXT_START: AtomicU64 = AtomicU64::new(0);
+static TEXT_END: AtomicU64 = AtomicU64::new(0);
 /// Whether someone records; and whether the handler is installed.
 static OWNER: Mutex<Owner> = Mutex::new(Owner { is_taken: false, is_installed: false });
 
@@ -77,6 +73,9 @@ impl Session {
             return Err(CantRecord::Busy);
         }
         if !owner.is_installed {
+            let text = own_text()?;
+            TEXT_START.store(text.start, Ordering::Relaxed);
+            TEXT_END.store(text.end, Ordering::Relaxed);
             install()?;
             owner.is_installed = true;
         }
@@ -142,6 +141,23 @@ fn read() -> Noted {
     Noted { stacks, lost: LOST.load(Ordering::Relaxed) }
 }
 
+/// Where the kernel has put the code of this program's file.
+fn own_text() -> io::Result<Text> {
+    let program = std::env::current_exe()?;
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let own = maps.lines().filter_map(|line| code_of(line, &program.to_string_lossy()));
+    let all = own.reduce(|all, next| Text { start: all.start.min(next.start), end: all.end.max(next.end) });
+    Ok(all.unwrap_or_default())
+}
+
+/// What a line such as `5581a000-5582b000 r-xp 0000b000 fe:00 1234 /usr/bin/program` says of this program's code.
+fn code_of(line: &str, program: &str) -> Option<Text> {
+    let (range, rest) = line.split_once(' ')?;
+    let is_own = rest.starts_with("r-x") && rest.ends_with(program);
+    let (start, end) = range.split_once('-').filter(|_| is_own)?;
+    Some(Text { start: u64::from_str_radix(start, 16).ok()?, end: u64::from_str_radix(end, 16).ok()? })
+}
+
 fn install() -> Result<(), CantRecord> {
     // SAFETY: both are plain data for which all zeros is a value, and the calls get pointers to them that live as long as
     // the calls. The handler is async-signal-safe, as the module says.
@@ -189,14 +205,6 @@ extern "C" fn handle(_signal: libc::c_int, _info: *mut libc::siginfo_t, context:
     RUNNING.fetch_sub(1, Ordering::SeqCst);
 }
 
-/// Where a thread was.
-#[derive(Clone, Copy)]
-struct Registers {
-    instruction: u64,
-    stack: u64,
-    frame: u64,
-}
-
 #[cfg(target_arch = "x86_64")]
 fn registers(context: &libc::ucontext_t) -> Registers {
     let register = |index: libc::c_int| context.uc_mcontext.gregs[index as usize].cast_unsigned();
@@ -217,7 +225,8 @@ fn registers(_: &libc::ucontext_t) -> Registers {
 /// Notes the stack of the thread that was interrupted.
 fn note(registers: Registers) {
     let mut addresses = [0; DEPTH_MAX];
-    let depth = walk(registers, &mut addresses);
+    let text = Text { start: TEXT_START.load(Ordering::Relaxed), end: TEXT_END.load(Ordering::Relaxed) };
+    let depth = walk(registers, text, &Here, &mut addresses);
     // SAFETY: the call takes nothing and always succeeds.
     let thread = unsafe { libc::syscall(libc::SYS_gettid) };
     let words = HEADER_WORDS + depth;
@@ -238,40 +247,21 @@ fn note(registers: Registers) {
     NOTED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Follows the frame pointers. Returns how many addresses there are, which is one at least.
-fn walk(registers: Registers, addresses: &mut [u64; DEPTH_MAX]) -> usize {
-    addresses[0] = registers.instruction;
-    let mut depth = 1;
-    let (mut last, mut frame) = (registers.stack, registers.frame);
-    let end = registers.stack.saturating_add(STACK_BYTES_MAX);
-    while depth < DEPTH_MAX {
-        // Callers' frames are further up the stack, each above the one before.
-        let is_plausible = frame >= last && frame < end && frame.is_multiple_of(8);
-        let Some([next, address]) = is_plausible.then(|| read_pair(frame)).flatten() else { break };
-        if address == 0 {
-            break;
-        }
-        // A call returns to the instruction after it, which may belong to the next line, or to another function.
-        addresses[depth] = address - 1;
-        depth += 1;
-        last = frame + 1;
-        frame = next;
-    }
-    depth
-}
+/// Memory as the kernel reads it: where there is none, nothing is read, and nothing breaks.
+struct Here;
 
-/// Two words of this process's memory; `None` where there is none.
-fn read_pair(address: u64) -> Option<[u64; 2]> {
-    let mut pair = [0_u64; 2];
-    let local = libc::iovec { iov_base: pair.as_mut_ptr().cast(), iov_len: size_of_val(&pair) };
-    let remote = libc::iovec {
-        iov_base: ptr::without_provenance_mut(usize::try_from(address).ok()?),
-        iov_len: size_of_val(&pair),
-    };
-    // SAFETY: the kernel writes to the local words alone, which are as many as it is told, and answers with an error if the
-    // others can't be read.
-    let count = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
-    (usize::try_from(count) == Ok(size_of_val(&pair))).then_some(pair)
+impl Memory for Here {
+    fn read(&self, address: u64, words: &mut [u64]) -> usize {
+        let local = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: size_of_val(words) };
+        let remote = libc::iovec {
+            iov_base: ptr::without_provenance_mut(usize::try_from(address).unwrap_or_default()),
+            iov_len: size_of_val(words),
+        };
+        // SAFETY: the kernel writes to the local words alone, which are as many as it is told, and answers with an error or
+        // with fewer if the others can't be read.
+        let count = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
+        usize::try_from(count).unwrap_or_default() / size_of::<u64>()
+    }
 }
 
 #[cfg(test)]
@@ -281,28 +271,18 @@ mod tests {
     #[test]
     fn memory_is_read_where_there_is_some_and_nowhere_else() {
         let words = [1_u64, 2];
-        assert_eq!(read_pair(words.as_ptr().addr() as u64), Some([1, 2]));
+        assert_eq!(Here.read_all(words.as_ptr().addr() as u64), Some([1, 2]));
         for nowhere in [0, 8, u64::MAX - 15, 1 << 62] {
-            assert_eq!(read_pair(nowhere), None, "{nowhere:#x}");
+            assert_eq!(Here.read_all::<2>(nowhere), None, "{nowhere:#x}");
         }
     }
 
     #[test]
-    fn a_chain_that_leads_nowhere_or_round_ends() {
-        let walk_from = |frame: u64, stack: u64| {
-            let mut addresses = [0; DEPTH_MAX];
-            let depth = walk(Registers { instruction: 7, stack, frame }, &mut addresses);
-            addresses[..depth].to_vec()
-        };
-        let mut chain = Box::new([0_u64; 6]);
-        let base = chain.as_ptr().expose_provenance() as u64;
-        let at = |index: u64| base + index * 8;
-        *chain = [at(2), 100, at(4), 200, at(0), 300];
-        std::hint::black_box(&chain);
-        assert_eq!(walk_from(base, base), [7, 99, 199, 299]);
-        assert_eq!(walk_from(0, base), [7], "no frame");
-        assert_eq!(walk_from(base + 1, base), [7], "no frame begins at an odd address");
-        assert_eq!(walk_from(base, base + 8), [7], "that is below the stack");
-        assert_eq!(walk_from(base + (STACK_BYTES_MAX & !7), base), [7], "that is beyond it");
+    fn the_programs_own_code_is_found() {
+        let text = own_text().unwrap();
+        let function = own_text as *const () as u64;
+        assert!((text.start..text.end).contains(&function), "{function:#x} is not in {text:x?}");
+        let library = libc::getpid as *const () as u64;
+        assert!(!(text.start..text.end).contains(&library), "{library:#x} is in {text:x?}");
     }
 }

@@ -10,13 +10,16 @@ use pintail_bench::profile::AdminPort;
 use pintail_bench::reach::OtherEnd;
 use pintail_core::GatewayAddress;
 use pintail_core::gateway_address::Encryption;
+use pintail_store::{RedisOptions, RedisStore};
 use pintail_tls::{TlsError, Trust};
 use tokio::time::timeout;
 
 use crate::config::bench::options::{PlaceArgs, ResultArgs, Store, Transport};
 use crate::config::bench::{HOLD, TRIVIAL};
 use crate::config::play::DEFAULT_GATEWAY;
+use crate::config::secret::RedisUrl;
 use crate::failure::Failure;
+use crate::serve::COMMAND_PATIENCE;
 
 /// How long a gateway may take to accept a connection, and to say who it is, before it counts as missing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -77,6 +80,9 @@ impl Place {
     pub(super) async fn find(args: &PlaceArgs, result: &ResultArgs, pins: &Pins) -> Result<Self, Failure> {
         if args.own {
             let plan = plan(args, pins)?;
+            if let Some(url) = &args.redis {
+                ask_redis(url).await?;
+            }
             return Ok(Self::Own { plan, transport: args.transport });
         }
         let addresses = if args.target.is_empty() { vec![default_gateway().await?] } else { args.target.clone() };
@@ -208,6 +214,15 @@ fn trust(args: &PlaceArgs) -> Result<Option<Trust>, Failure> {
         }
         None => Ok(None),
     }
+}
+
+/// Whether this Redis answers: its servers would go on trying, as they should.
+async fn ask_redis(url: &RedisUrl) -> Result<(), Failure> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::new(format!("can't use the Redis at {url}: {error}"));
+    let mut options = RedisOptions::new(url.expose()).map_err(|error| unusable(&error))?;
+    options.timeout = COMMAND_PATIENCE;
+    let redis = RedisStore::connect(options).map_err(|error| unusable(&error))?;
+    redis.ping().await.map_err(|error| unusable(&error))
 }
 
 async fn reach(gateways: &Gateways, gateway: &GatewayAddress) -> Result<(), String> {

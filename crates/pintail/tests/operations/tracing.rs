@@ -140,9 +140,15 @@ fn value_of(attributes: &[proto::KeyValue], key: &str) -> Option<String> {
 }
 
 fn cluster(redis: &RedisServer, collector: SocketAddr) -> Vec<Server> {
+    cluster_that_tells(redis, collector, &["game", "lobby", "gateway"])
+}
+
+/// A cluster in which servers of these kinds tell the collector.
+fn cluster_that_tells(redis: &RedisServer, collector: SocketAddr, telling: &[&str]) -> Vec<Server> {
+    let otlp = format!("--otlp http://{collector}");
     let start = |kind: &str| {
-        let program = server(kind, &redis.url(), &format!("--otlp http://{collector}"));
-        Server::ready(program.start())
+        let more = if telling.contains(&kind) { otlp.as_str() } else { "" };
+        Server::ready(server(kind, &redis.url(), more).start())
     };
     ["game", "lobby", "gateway"].map(start).into()
 }
@@ -174,6 +180,24 @@ async fn one_trace_follows_a_start_from_the_request_to_the_first_step() {
     assert!(chain.iter().all(|told| told.span.end >= told.span.start && told.span.span_id.len() == 8));
     assert_eq!(value_of(&chain[1].span.attributes, "pintail.request").as_deref(), Some("start_game"));
     assert_eq!(value_of(&chain[3].span.attributes, "pintail.game_type").as_deref(), Some("echo"));
+    drop(player);
+    servers.into_iter().for_each(Server::stop);
+}
+
+#[tokio::test]
+async fn a_server_without_a_collector_is_left_out_of_a_trace_and_does_not_cut_it() {
+    let redis = RedisServer::start();
+    let (collector, address) = Collector::start().await;
+    let servers = cluster_that_tells(&redis, address, &["game", "gateway"]);
+    let mut player = Player::join("Ann", &[&servers[2]]).await;
+    play_echo(&mut player).await;
+    let mut trace = BTreeMap::new();
+    until("the whole trace", async || {
+        trace = collector.start_of_a_game().unwrap_or_default();
+        trace.len() == 2
+    })
+    .await;
+    assert_eq!(trace["start game"].span.parent_span_id, trace["lobby request"].span.span_id);
     drop(player);
     servers.into_iter().for_each(Server::stop);
 }
