@@ -111,31 +111,19 @@ impl ServerIdentity {
     /// Looks at the files every [`RELOAD_PERIOD`], for ever, and tells the log of what it finds: what can't be used is told
     /// once. Dropping it ends it.
     pub async fn keep_up(&self) {
-        let mut told: Option<String> = None;
+        let certificate = self.files.certificate.display();
+        let mut told = None;
         loop {
             sleep(RELOAD_PERIOD).await;
             let looking = self.clone();
             // A look that panics is a look that found nothing.
             let Ok(found) = spawn_blocking(move || looking.refresh()).await else { continue };
-            told = self.tell(found, told.as_deref());
-        }
-    }
-
-    /// Tells what was found, unless it was `told` before; what was told last.
-    fn tell(&self, found: Refresh, told: Option<&str>) -> Option<String> {
-        let certificate = self.files.certificate.display();
-        match found {
-            Refresh::Unchanged => None,
-            Refresh::Replaced => {
-                info!(%certificate, "the certificate has changed: new connections get the new one");
-                None
-            }
-            Refresh::Kept(why) => {
-                let why = why.to_string();
-                if told != Some(&why) {
+            match news(&found, &mut told) {
+                None => {}
+                Some(Ok(())) => info!(%certificate, "the certificate has changed: new connections get the new one"),
+                Some(Err(why)) => {
                     warn!(%certificate, "the new certificate can't be used, so the old one still is: {why}");
                 }
-                Some(why)
             }
         }
     }
@@ -144,6 +132,29 @@ impl ServerIdentity {
     #[must_use]
     pub fn acceptor(&self, alpn: Alpn) -> Acceptor {
         Acceptor(TlsAcceptor::from(Arc::new(config(self.current.clone(), alpn))))
+    }
+}
+
+/// What there is to tell of what was found: that there is a new certificate, or why there is none, unless that was `told`
+/// last.
+fn news(found: &Refresh, told: &mut Option<String>) -> Option<Result<(), String>> {
+    match found {
+        Refresh::Unchanged => {
+            *told = None;
+            None
+        }
+        Refresh::Replaced => {
+            *told = None;
+            Some(Ok(()))
+        }
+        Refresh::Kept(why) => {
+            let why = Some(why.to_string());
+            if *told == why {
+                return None;
+            }
+            told.clone_from(&why);
+            why.map(Err)
+        }
     }
 }
 
@@ -315,13 +326,27 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told_once() {
-        let one = Certificates::new();
-        let identity = Place::new(&one).identity();
+        let mut told = None;
         let kept = || Refresh::Kept(TlsError::NoAuthorities);
-        let told = identity.tell(kept(), None);
-        assert_eq!(told, Some(TlsError::NoAuthorities.to_string()));
-        assert_eq!(identity.tell(kept(), told.as_deref()), told);
-        assert_eq!(identity.tell(Refresh::Unchanged, told.as_deref()), None);
+        let unreadable =
+            || Refresh::Kept(TlsError::Unreadable { file: "x".into(), error: io::ErrorKind::NotFound.into() });
+        let why = |refresh: Refresh| match refresh {
+            Refresh::Kept(why) => Some(Err(why.to_string())),
+            other => panic!("{other:?}"),
+        };
+        for (found, news) in [
+            (Refresh::Unchanged, None),
+            (kept(), why(kept())),
+            (kept(), None),
+            (unreadable(), why(unreadable())),
+            (unreadable(), None),
+            (Refresh::Replaced, Some(Ok(()))),
+            (unreadable(), why(unreadable())),
+            (Refresh::Unchanged, None),
+            (unreadable(), why(unreadable())),
+        ] {
+            assert_eq!(super::news(&found, &mut told), news, "{found:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -148,16 +148,14 @@ mod tests {
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let accept = async { identity.acceptor(Alpn::None).accept(listener.accept().await.unwrap().0).await };
         let (dialled, accepted) = tokio::join!(trust.connect(host, socket), accept);
-        if dialled.is_ok() {
-            let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
-            accepted.write_all(b"hello").await.unwrap();
-            accepted.flush().await.unwrap();
-            let mut heard = [0; 5];
-            dialled.read_exact(&mut heard).await.unwrap();
-            assert_eq!(&heard, b"hello");
-            return Ok(dialled);
-        }
-        dialled
+        let mut dialled = dialled?;
+        let mut accepted = accepted.unwrap();
+        accepted.write_all(b"hello").await.unwrap();
+        accepted.flush().await.unwrap();
+        let mut heard = [0; 5];
+        dialled.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+        Ok(dialled)
     }
 
     #[tokio::test]
