@@ -16,7 +16,8 @@ pub struct ClientConfig {
     pub addresses: Vec<Address>,
     /// Which of them to try first, by its place in the list. Default: the first of the order that was drawn.
     pub first_address: Option<usize>,
-    /// Whose certificates are good, at addresses with TLS. Default: those that the system's authorities have signed.
+    /// Whose certificates are good, at addresses with TLS. Default: those that the system's authorities have signed, who are
+    /// read anew for each client: a program with many gives all of them the same.
     pub trust: Option<Trust>,
     /// What the player wants to be called. May be empty when resuming.
     pub name: String,
