@@ -5,7 +5,7 @@
 //! | [`drive`](mod@drive) | puts a load on a cluster and measures it: [`Order`] in, [`Run`](report::Run) out |
 //! | [`scenario`] | what the players do |
 //! | [`bot`] | how the author of a game makes bots for it |
-//! | [`gateway`] | where the cluster is reached |
+//! | [`gateways`] | where the cluster is reached, and whom to trust there |
 //! | [`cluster`] | a cluster of processes that is started for a test |
 //! | [`process`] | what those processes cost, by `/proc` |
 //! | [`reach`] | how many players this process can be |
@@ -22,7 +22,7 @@ pub mod bot;
 pub mod cluster;
 pub mod condition;
 pub mod drive;
-pub mod gateway;
+pub mod gateways;
 mod http;
 pub mod live;
 mod machine;
@@ -39,6 +39,6 @@ pub mod trivial;
 
 pub use bot::{Bot, BotContext, BotKind, Bots};
 pub use drive::{DriveError, LoadShape, Order, Phase, drive};
-pub use gateway::Gateway;
+pub use gateways::Gateways;
 pub use meter::{Meter, Unmetered};
 pub use scenario::Scenario;

@@ -1,6 +1,7 @@
 //! The handle that an application holds.
 
 use bytes::Bytes;
+use pintail_core::gateway_address::Encryption;
 use pintail_core::{GameId, RequestId, ResumeToken, RoomId, SessionId};
 use pintail_wire::client::{
     Chat, CreateRoom, GetRoom, JoinRoom, Kick, LeaveRoom, ListRooms, LobbyRequest, QuickMatch, Room, RoomPage,
@@ -10,6 +11,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,7 +19,7 @@ use crate::config::{CLOSE_TIMEOUT, INPUT_BYTES_MAX, OPERATIONS_MAX};
 use crate::driver::{Channels, Driver, Operation, SendInput, Stop};
 use crate::machine::{Identity, Machine, Reply};
 use crate::queue::queue;
-use crate::{CallError, ClientConfig, Ended, Events, SendError};
+use crate::{CallError, ClientConfig, Ended, Events, SendError, Trust};
 
 /// How far the inputs of a game are, counted from the game's first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,8 +51,10 @@ impl Client {
     /// as [`Events`], whose first is [`Event::Connected`](crate::Event::Connected).
     ///
     /// # Errors
-    /// If the login is refused, or no gateway lets the client in within [`ClientConfig::connect_timeout`].
+    /// If the login is refused, or no gateway lets the client in within [`ClientConfig::connect_timeout`], or there is
+    /// nobody to trust at addresses with TLS.
     pub async fn connect(config: ClientConfig) -> Result<(Self, Events), Ended> {
+        let trust = trust(&config).await?;
         let (operations, operations_rx) = mpsc::channel(OPERATIONS_MAX);
         let (inputs, inputs_rx) = mpsc::channel(OPERATIONS_MAX);
         let (stop, stop_rx) = oneshot::channel();
@@ -67,7 +71,7 @@ impl Client {
             input_count: input_count_tx,
             events: sink,
         };
-        let driver = Driver::new(config.addresses.clone(), new_machine(config.clone()), channels);
+        let driver = Driver::new(config.addresses.clone(), trust, new_machine(config.clone()), channels);
         let task = AbortOnDropHandle::new(tokio::spawn(driver.run()));
         if identity.wait_for(Option::is_some).await.is_err() {
             return Err(why_ended(&ended));
@@ -283,6 +287,16 @@ fn new_machine(config: ClientConfig) -> Machine {
     // Half of the numbers are left to count up in.
     let first_request = RequestId(rng.random::<u64>() >> 1);
     Machine::new(config, Instant::now().into_std(), first_request, rng)
+}
+
+/// Whom to trust at addresses with TLS, if there are any.
+async fn trust(config: &ClientConfig) -> Result<Option<Trust>, Ended> {
+    if config.trust.is_some() || config.addresses.iter().all(|address| address.encryption() == Encryption::None) {
+        return Ok(config.trust.clone());
+    }
+    // The system's authorities are read from many files.
+    let trust = spawn_blocking(Trust::in_system).await;
+    trust.map_err(|_| Ended::NobodyTrusted)?.map(Some).map_err(|_| Ended::NobodyTrusted)
 }
 
 /// A task that is gone without a word was aborted with its runtime.

@@ -6,7 +6,7 @@ use pintail_core::limits::{ATTACH_WAIT, HANDSHAKE_TIMEOUT, SESSION_TTL};
 use pintail_core::{GameId, ResumeToken};
 use pintail_engine::backoff::BackoffPolicy;
 
-use crate::Address;
+use crate::{Address, Trust};
 
 /// How a [`Client`](crate::Client) connects and behaves. [`ClientConfig::new`] fills in the defaults.
 #[derive(Debug, Clone)]
@@ -16,6 +16,9 @@ pub struct ClientConfig {
     pub addresses: Vec<Address>,
     /// Which of them to try first, by its place in the list. Default: the first of the order that was drawn.
     pub first_address: Option<usize>,
+    /// Whose certificates are good, at addresses with TLS. Default: those that the system's authorities have signed, who are
+    /// read anew for each client: a program with many gives all of them the same.
+    pub trust: Option<Trust>,
     /// What the player wants to be called. May be empty when resuming.
     pub name: String,
     /// From an earlier [`Client::resume_token`](crate::Client::resume_token): be that session again.
@@ -49,6 +52,7 @@ impl ClientConfig {
         Self {
             addresses: addresses.into_iter().collect(),
             first_address: None,
+            trust: None,
             name: name.into(),
             resume_token: None,
             auto_attach: true,

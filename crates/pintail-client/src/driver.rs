@@ -17,7 +17,7 @@ use crate::config::CLOSE_TIMEOUT;
 use crate::machine::{Command, Happening, Identity, Machine, Reply, Sendable};
 use crate::queue::EventSink;
 use crate::transport::Transport;
-use crate::{Address, CallError, Disconnect, Ended, InputCount, SendError};
+use crate::{Address, CallError, Disconnect, Ended, InputCount, SendError, Trust};
 
 /// Something to do at once, on its way to the task.
 #[derive(Debug)]
@@ -90,6 +90,8 @@ impl Link {
 /// The client's task.
 pub(crate) struct Driver {
     addresses: Vec<Address>,
+    /// For addresses with TLS: there is one if there are any.
+    trust: Option<Trust>,
     machine: Machine,
     channels: Channels,
     link: Link,
@@ -105,9 +107,10 @@ fn now() -> Instant {
 }
 
 impl Driver {
-    pub(crate) fn new(addresses: Vec<Address>, machine: Machine, channels: Channels) -> Self {
+    pub(crate) fn new(addresses: Vec<Address>, trust: Option<Trust>, machine: Machine, channels: Channels) -> Self {
         Self {
             addresses,
+            trust,
             machine,
             channels,
             link: Link::Down,
@@ -180,7 +183,8 @@ impl Driver {
     fn dial(&mut self, index: usize) {
         let Some(address) = self.addresses.get(index).cloned() else { return };
         debug!(%address, "connecting");
-        self.link = Link::Dialling(Box::pin(async move { Transport::dial(&address).await }));
+        let trust = self.trust.clone();
+        self.link = Link::Dialling(Box::pin(async move { Transport::dial(&address, trust.as_ref()).await }));
     }
 
     fn link_event(&mut self, event: LinkEvent) {

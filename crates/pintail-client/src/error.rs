@@ -16,6 +16,14 @@ pub enum Disconnect {
         /// What the operating system or the WebSocket handshake said.
         cause: String,
     },
+    /// There is no TLS to be had with the gateway, or it is not trusted.
+    #[error("no TLS with {address}: {cause}")]
+    Tls {
+        /// The gateway's address.
+        address: String,
+        /// What is wrong, and what to do.
+        cause: String,
+    },
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -95,6 +103,12 @@ pub enum Ended {
         /// What the last attempt met.
         last: Disconnect,
     },
+    /// A gateway's address is for TLS, and there is nobody to trust.
+    #[error(
+        "this machine has no certificates of authorities to trust, so no gateway can be reached over TLS: install \
+         ca-certificates, or name those to trust yourself"
+    )]
+    NobodyTrusted,
     /// The configuration names no gateway.
     #[error("the configuration has no gateway address; add at least one")]
     NoAddress,

@@ -1,6 +1,6 @@
 //! The Rust client library: connect, log in, lobby calls, game messages, reconnect with resume.
 //!
-//! A [`Client`] is one session on a Pintail cluster. It holds one connection to a gateway, by TCP or WebSocket, and opens
+//! A [`Client`] is one session on a Pintail cluster. It holds one connection to a gateway, by TCP or WebSocket, with TLS or without, and opens
 //! the next one by itself when that is lost: lobby calls that were not answered are sent again, and the stream to the
 //! game goes on where it was. Whatever happens to gateways, game servers and networks, each input reaches the game exactly
 //! once and in order, and so does each reliable message the client.
@@ -35,10 +35,9 @@
 //! | `client` | the handle: lobby calls, inputs |
 //! | `machine` | decides everything, without IO |
 //! | `driver` | the task that does what the machine decides |
-//! | `transport` | frames over TCP or a WebSocket |
+//! | `transport` | frames over TCP or a WebSocket, with TLS or without |
 //! | `queue` | the events that wait for the application |
 
-mod address;
 mod client;
 mod config;
 mod driver;
@@ -49,13 +48,15 @@ pub mod machine;
 mod queue;
 mod transport;
 
-pub use address::{Address, AddressError};
 pub use client::{Client, InputCount};
 pub use config::ClientConfig;
 pub use error::{CallError, Disconnect, Ended, SendError};
 pub use event::{Event, PauseReason};
 pub use pintail_core::{GameId, ResumeToken, RoomId, Round, SessionId, Step};
+/// Where a gateway listens.
+pub use pintail_core::{GatewayAddress as Address, GatewayAddressError as AddressError};
 pub use pintail_engine::backoff::BackoffPolicy;
+pub use pintail_tls::{TlsError, Trust};
 pub use pintail_wire::client::{
     ChatMessage, CreateRoom, ErrorCode, GameDetachReason, GameEndReason, GameOutcome, GoodbyeReason, ListRooms, Member,
     Room, RoomLeftReason, RoomPage, RoomState, RoomSummary,

@@ -1,21 +1,22 @@
-//! A connection to a gateway: frames in, frames out, over TCP or a WebSocket.
+//! A connection to a gateway: frames in, frames out, over TCP or a WebSocket, with TLS or without.
 //!
 //! Frames are queued and leave when the connection is driven: everything that was queued since the last time goes out in
 //! one write.
 
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::{Sink, SinkExt, Stream};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{Sink, SinkExt, Stream as _};
+use pintail_core::gateway_address::{Encryption, Transport as Protocol};
 use pintail_core::limits::{CLIENT_FRAME_BYTES_MAX, STREAM_UNACKED_BYTES_MAX};
+use pintail_tls::{HandshakeError, Stream, Trust};
 use pintail_wire::{Decoder, Frame, FrameError, encode_frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
 use crate::{Address, Disconnect};
@@ -29,26 +30,33 @@ const DECODER: Decoder = Decoder::new(CLIENT_FRAME_BYTES_MAX);
 /// How much is read from the operating system at once.
 const READ_BYTES: usize = 8 * 1024;
 
-type WebSocket = WebSocketStream<TcpStream>;
+type WebSocket = WebSocketStream<Stream>;
 
 /// An open connection.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    /// Plain TCP.
+    /// Frames one after the other.
     Tcp(TcpTransport),
     /// A WebSocket, one frame a message.
     WebSocket(Box<WebSocketTransport>),
 }
 
 impl Transport {
-    /// Opens a connection. The caller sets the deadline.
-    pub(crate) async fn dial(address: &Address) -> Result<Self, Disconnect> {
+    /// Opens a connection; `trust` is for those with TLS. The caller sets the deadline.
+    pub(crate) async fn dial(address: &Address, trust: Option<&Trust>) -> Result<Self, Disconnect> {
         let unreachable = |cause: String| Disconnect::Unreachable { address: address.to_string(), cause };
-        let dialled = TcpStream::connect((address.host.as_str(), address.port)).await;
-        let stream = dialled.map_err(|error| unreachable(error.to_string()))?;
+        let dialled = TcpStream::connect((address.host(), address.port())).await;
+        let socket = dialled.map_err(|error| unreachable(error.to_string()))?;
         // Frames are written whole: waiting to fill a packet would only delay them.
-        stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
-        if address.path.is_none() {
+        socket.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+        let stream = match (address.encryption(), trust) {
+            (Encryption::None, _) => Stream::from(socket),
+            (Encryption::Tls, Some(trust)) => {
+                trust.connect(address.host(), socket).await.map_err(|error| no_tls(address, &error))?
+            }
+            (Encryption::Tls, None) => return Err(unreachable("nobody is trusted".to_owned())),
+        };
+        if *address.transport() == Protocol::Tcp {
             return Ok(Self::Tcp(TcpTransport::new(stream)));
         }
         let limits = Limits::default().max_payload_len(Some(CLIENT_FRAME_BYTES_MAX + 1));
@@ -70,7 +78,7 @@ impl Transport {
     /// Writes what is queued and, if `is_reading`, reads; returns when a frame has arrived. Cancelling it loses nothing.
     pub(crate) async fn drive(&mut self, is_reading: bool) -> Result<Frame, Disconnect> {
         match self {
-            Self::Tcp(tcp) => tcp.drive(is_reading).await,
+            Self::Tcp(tcp) => poll_fn(|cx| tcp.poll_drive(cx, is_reading)).await,
             Self::WebSocket(socket) => poll_fn(|cx| socket.poll_drive(cx, is_reading)).await,
         }
     }
@@ -79,8 +87,8 @@ impl Transport {
     pub(crate) async fn close(self) -> io::Result<()> {
         match self {
             Self::Tcp(mut tcp) => {
-                tcp.writer.write_all_buf(&mut tcp.outbox).await?;
-                tcp.writer.shutdown().await
+                tcp.stream.write_all_buf(&mut tcp.outbox).await?;
+                tcp.stream.shutdown().await
             }
             Self::WebSocket(mut socket) => {
                 poll_fn(|cx| socket.poll_write(cx)).await.map_err(io::Error::other)?;
@@ -93,37 +101,50 @@ impl Transport {
 /// A TCP connection.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    stream: Stream,
     inbox: BytesMut,
     outbox: BytesMut,
+    /// Whether the stream may hold something encrypted that its socket has not taken.
+    is_unflushed: bool,
 }
 
 impl TcpTransport {
-    fn new(stream: TcpStream) -> Self {
-        let (reader, writer) = stream.into_split();
-        Self { reader, writer, inbox: BytesMut::new(), outbox: BytesMut::new() }
+    fn new(stream: Stream) -> Self {
+        Self { stream, inbox: BytesMut::new(), outbox: BytesMut::new(), is_unflushed: false }
     }
 
-    async fn drive(&mut self, is_reading: bool) -> Result<Frame, Disconnect> {
+    fn poll_drive(&mut self, cx: &mut Context<'_>, is_reading: bool) -> Poll<Result<Frame, Disconnect>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            return Poll::Ready(Err(broken(&error)));
+        }
+        if !is_reading || self.outbox.len() > OUTBOX_BYTES_MAX {
+            return Poll::Pending;
+        }
         loop {
-            let is_reading = is_reading && self.outbox.len() <= OUTBOX_BYTES_MAX;
-            if is_reading && let Some(frame) = DECODER.decode(&mut self.inbox).map_err(|error| malformed(&error))? {
-                return Ok(frame);
+            if let Some(frame) = DECODER.decode(&mut self.inbox).map_err(|error| malformed(&error))? {
+                return Poll::Ready(Ok(frame));
             }
             self.inbox.reserve(READ_BYTES);
-            tokio::select! {
-                written = self.writer.write_buf(&mut self.outbox), if !self.outbox.is_empty() => {
-                    written.map_err(|error| broken(&error))?;
-                }
-                read = self.reader.read_buf(&mut self.inbox), if is_reading => {
-                    if read.map_err(|error| broken(&error))? == 0 {
-                        return Err(Disconnect::Closed);
-                    }
-                }
-                () = pending() => {}
+            // A read that is dropped while it waits has taken nothing.
+            let read = pin!(self.stream.read_buf(&mut self.inbox));
+            if ready!(read.poll(cx)).map_err(|error| broken(&error))? == 0 {
+                return Poll::Ready(Err(Disconnect::Closed));
             }
         }
+    }
+
+    /// Ready when everything queued was handed to the operating system.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            self.is_unflushed = true;
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outbox))?;
+            self.outbox.advance(written);
+        }
+        if self.is_unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -190,6 +211,14 @@ impl WebSocketTransport {
             self.is_unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+fn no_tls(address: &Address, error: &HandshakeError) -> Disconnect {
+    let (address, cause) = (address.to_string(), error.to_string());
+    match error {
+        HandshakeError::Lost(_) => Disconnect::Unreachable { address, cause },
+        _ => Disconnect::Tls { address, cause },
     }
 }
 

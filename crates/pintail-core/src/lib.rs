@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`server`] | a server's kind, slot, incarnation, status and endpoint |
+//! | [`gateway_address`] | where clients find a gateway |
 //! | [`health`] | how servers look to each other |
 //! | [`id`] | sessions, rooms, games, and the numbers that order what happens in them |
 //! | [`outcome`] | how a game ended |
@@ -15,6 +16,7 @@
 
 pub mod catalog;
 pub mod fault;
+pub mod gateway_address;
 pub mod health;
 pub mod id;
 pub mod limits;
@@ -28,6 +30,7 @@ pub mod trace;
 
 pub use catalog::{Durability, GameCatalog, GameTypeInfo};
 pub use fault::{Fault, Retry};
+pub use gateway_address::{GatewayAddress, GatewayAddressError};
 pub use health::{Charge, Health, Verdict};
 pub use id::{EntryNumber, Epoch, GameId, Generation, RequestId, RoomId, Round, Seq, SessionId, Step};
 pub use name::{GameType, NameError, PlayerName, RoomName};

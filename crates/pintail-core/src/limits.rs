@@ -16,7 +16,8 @@ pub const LINK_FRAME_BYTES_MAX: usize = 512 * 1024;
 /// The most sessions that one link frame addresses (16 bytes each at most, so well inside a link frame).
 pub const DELIVER_SESSIONS_MAX: usize = 4096;
 
-/// How long a connection may take from its first byte to a finished login or greeting. Longer is a slowloris.
+/// How long a connection may take from its first byte to a finished login or greeting; a TLS handshake before that has as
+/// long again. Longer is a slowloris.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many bytes may wait for a client that does not read, before its connection is closed. It resumes where it was.

@@ -11,6 +11,7 @@
 //! | `departures` | sessions that are gone and of which the store does not know that yet |
 //! | `condition` | how loaded the gateway is |
 //! | `listen` | accepts TCP clients and HTTP (WebSocket, a page for people) |
+//! | `encryption` | TLS between clients and the gateway |
 //! | `door` | lets clients in while there are file descriptors for them |
 //! | `client` | one client's connection: log in, then frame by frame |
 //! | `allowance` | how much one client may ask for, without IO |
@@ -33,6 +34,7 @@ mod client;
 mod condition;
 mod departures;
 mod door;
+mod encryption;
 mod games;
 mod healths;
 mod link_task;

@@ -1,4 +1,4 @@
-//! Accepts clients: TCP on one port, HTTP (WebSocket, a page for people) on another.
+//! Accepts clients: TCP on one port, HTTP (WebSocket, a page for people) on another, both with TLS or without.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pintail_core::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
 use pintail_net::{TcpConnection, WebSocketConnection};
+use pintail_tls::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -106,9 +107,17 @@ impl Protocol {
 
     async fn serve(self, gateway: Arc<Gateway>, client: Client) -> io::Result<()> {
         let Client { stream, stranger, entry } = client;
+        let socket = TcpStream::from_std(stream)?;
+        let stream = match &gateway.encryption {
+            None => Stream::from(socket),
+            // Boxed, so that it takes no memory of those who have long become clients; what follows likewise.
+            Some(tls) => match Box::pin(tls.handshake(&gateway, self, socket, &stranger)).await? {
+                Some(stream) => stream,
+                None => return Ok(()),
+            },
+        };
         let transport = match self {
             Self::Tcp => tcp(stream)?,
-            // Boxed, so that it takes no memory of those who have long become clients.
             Self::Http => match Box::pin(serve_http(&gateway, stream, &stranger, &entry)).await? {
                 Some(transport) => transport,
                 None => return Ok(()),
@@ -120,19 +129,18 @@ impl Protocol {
     }
 }
 
-fn tcp(stream: std::net::TcpStream) -> io::Result<Transport> {
-    let connection = TcpConnection::new(TcpStream::from_std(stream)?, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
+fn tcp(stream: Stream) -> io::Result<Transport> {
+    let connection = TcpConnection::new(stream, CLIENT_FRAME_BYTES_MAX, CLIENT_READ_BYTES)?;
     Ok(Transport::Tcp(connection))
 }
 
 /// Answers one HTTP request. Returns the WebSocket that the connection has become, if it has.
 async fn serve_http(
     gateway: &Arc<Gateway>,
-    stream: std::net::TcpStream,
+    stream: Stream,
     stranger: &Stranger,
     entry: &Entry,
 ) -> io::Result<Option<Transport>> {
-    let stream = TcpStream::from_std(stream)?;
     let (upgrades, mut upgrade) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|mut request: Request<Incoming>| {
         let response = respond(gateway, &request, entry);
@@ -155,7 +163,7 @@ async fn serve_http(
     };
     served.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;
     let Ok(upgrade) = upgrade.try_recv() else { return Ok(None) };
-    let parts = upgrade.await.map_err(io::Error::other)?.downcast::<TokioIo<TcpStream>>();
+    let parts = upgrade.await.map_err(io::Error::other)?.downcast::<TokioIo<Stream>>();
     let parts = parts.map_err(|_| io::Error::other("an upgrade of another stream"))?;
     if !parts.read_buf.is_empty() {
         return Err(io::Error::other("the client sent frames before the WebSocket handshake was done"));

@@ -51,6 +51,7 @@ pub(crate) struct Metrics {
     pub(crate) late_ticks: Counter,
     pub(crate) round_trip: Histogram,
     pub(crate) door_shut: Counter,
+    pub(crate) tls_handshakes: Family<Why, Counter>,
 }
 
 impl Default for Metrics {
@@ -80,6 +81,7 @@ impl Default for Metrics {
             late_ticks: Counter::default(),
             round_trip: Histogram::new(exponential_buckets(0.0001, 2.0, ROUND_TRIP_BUCKETS)),
             door_shut: Counter::default(),
+            tls_handshakes: Family::default(),
         }
     }
 }
@@ -100,6 +102,7 @@ impl Metrics {
             (&self.logins, &["accepted", "refused"][..]),
             (&self.closed, &["lost", "refused", "logged_out", "idle", "closed_here"]),
             (&self.accusations, &["silent", "dead", "refused"]),
+            (&self.tls_handshakes, &["accepted", "failed", "timed_out", "crowded_out"]),
         ] {
             whys.iter().for_each(|why| drop(family.get_or_create(&Why { why })));
         }
@@ -110,6 +113,8 @@ impl Metrics {
         registry.register("sessions", "Sessions logged in here", self.sessions.clone());
         registry.register("links", "Open links to lobby and game servers", self.links.clone());
         registry.register("logins", "Logins by outcome", self.logins.clone());
+        let help = "TLS handshakes with clients by outcome";
+        registry.register("tls_handshakes", help, self.tls_handshakes.clone());
         registry.register("connections_closed", "Client connections closed, by reason", self.closed.clone());
         self.traffic.register(registry);
         let help = "Frames from servers for sessions that are not here";

@@ -16,6 +16,7 @@ use pintail_net::{
     Events, Identity, Membership, MembershipConfig, Pulse, RoleError, ServerConfig, SharedVitals, address,
 };
 use pintail_store::{Announcement, SharedStore};
+use pintail_tls::ServerIdentity;
 use pintail_wire::link::session_presence::Presence;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -28,6 +29,7 @@ use crate::client;
 use crate::condition;
 use crate::departures::{self, Departures};
 use crate::door::Door;
+use crate::encryption::{self, Encryption};
 use crate::games::{self, Wish};
 use crate::links::{Link, Links};
 use crate::listen::{self, Protocol};
@@ -66,13 +68,15 @@ pub struct GatewayConfig {
     /// How many threads of their own carry the connections: one for each core that the gateway may use. `None` for the
     /// caller's runtime.
     pub threads: Option<NonZeroUsize>,
+    /// The certificate with which both ports for clients speak TLS, and nothing else; `None` for plain ones.
+    pub tls: Option<ServerIdentity>,
 }
 
 impl GatewayConfig {
-    /// A gateway on the caller's runtime, without an HTTP port, and the defaults for the rest.
+    /// A gateway on the caller's runtime, without an HTTP port and TLS, and the defaults for the rest.
     #[must_use]
     pub const fn new(server: ServerConfig, capacity: u32) -> Self {
-        Self { server, http: None, capacity, lame_duck: LAME_DUCK, descriptors: None, threads: None }
+        Self { server, http: None, capacity, lame_duck: LAME_DUCK, descriptors: None, threads: None, tls: None }
     }
 }
 
@@ -181,6 +185,7 @@ impl GatewayServer {
         let watch = gateway.vitals.beat().watch(patience, membership.renewer());
         gateway.tasks.spawn_on(Watch::new(gateway.clone(), heard, cut_off).run(), first);
         gateway.tasks.spawn(games::look_for_games(gateway.clone()));
+        gateway.tasks.spawn(encryption::follow_certificate(gateway.clone()));
         gateway.tasks.spawn(departures::tell_departures(gateway.clone()));
         let mut main = MainLoop::new(gateway.clone(), identity_tx, &membership);
         let ended = main.run(members, &stop).await;
@@ -237,6 +242,8 @@ pub(crate) struct Gateway {
     pub(crate) vitals: SharedVitals,
     /// Lets clients in while there is room.
     pub(crate) door: Door,
+    /// Speaks TLS with clients, if that is what is spoken.
+    pub(crate) encryption: Option<Encryption>,
     started: Instant,
     ready: Arc<AtomicBool>,
     /// This gateway has another slot than the rooms of its sessions know, until a lobby server is told.
@@ -261,6 +268,7 @@ impl Gateway {
     ) -> Arc<Self> {
         Arc::new(Self {
             door: Door::new(config.descriptors, metrics.door_shut.clone()),
+            encryption: config.tls.clone().map(Encryption::new),
             config,
             store,
             identity,

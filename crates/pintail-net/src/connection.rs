@@ -1,13 +1,14 @@
-//! Frames over TCP. One task reads and writes: while it waits for a frame it sends what its [`Outbox`] holds.
+//! Frames over TCP, with TLS or without. One task reads and writes: while it waits for a frame it sends what its [`Outbox`] holds.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use pintail_tls::Stream;
 use pintail_wire::{Decoder, Frame, FrameError, encode_frame};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -57,7 +58,7 @@ pub enum ConnectionError {
 /// A connection that carries frames.
 #[derive(Debug)]
 pub struct TcpConnection {
-    stream: TcpStream,
+    stream: Stream,
     decoder: Decoder,
     /// How many bytes one read asks for.
     read_bytes: usize,
@@ -73,8 +74,9 @@ impl TcpConnection {
     ///
     /// # Errors
     /// If the socket does not take its options.
-    pub fn new(stream: TcpStream, body_bytes_max: usize, read_bytes: usize) -> io::Result<Self> {
-        tune(&stream)?;
+    pub fn new(stream: impl Into<Stream>, body_bytes_max: usize, read_bytes: usize) -> io::Result<Self> {
+        let stream = stream.into();
+        tune(stream.tcp())?;
         Ok(Self {
             stream,
             decoder: Decoder::new(body_bytes_max),
@@ -130,11 +132,9 @@ impl TcpConnection {
     /// Whether the peer has closed the connection, as far as that shows without waiting: past a read's worth of frames
     /// that nobody has taken yet it is not looked for. What was read is not lost.
     pub fn is_closed_by_peer(&mut self) -> bool {
-        // The socket itself is asked: the runtime may not have heard yet what is there.
-        let socket = socket2::SockRef::from(&self.stream);
         let mut chunk = [0; 256];
         while self.incoming.len() < self.read_bytes {
-            match (&*socket).read(&mut chunk) {
+            match self.stream.read_now(&mut chunk) {
                 Ok(0) => return true,
                 Ok(count) => self.incoming.extend_from_slice(&chunk[..count]),
                 Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
@@ -158,6 +158,12 @@ impl TcpConnection {
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Result<(), ConnectionError>> {
         loop {
             if self.outgoing.is_empty() {
+                // Over TLS, what was written may still wait for the socket.
+                match Pin::new(&mut self.stream).poll_flush(cx) {
+                    Poll::Ready(flushed) => flushed?,
+                    Poll::Pending => return self.stall.poll(cx, outbox),
+                }
+                self.stall.end();
                 match ready!(outbox.poll_take(cx)) {
                     Some(frames) => self.outgoing = frames,
                     None => return Poll::Ready(Ok(())),
@@ -184,7 +190,8 @@ impl TcpConnection {
     pub async fn send_now(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
         let mut frame = BytesMut::new();
         encode_frame(&mut frame, kind, body);
-        self.stream.write_all(&frame).await
+        self.stream.write_all(&frame).await?;
+        self.stream.flush().await
     }
 
     /// Sends what is left in the outbox, says that nothing follows, and closes; within [`CLOSE_TIMEOUT`].
@@ -240,86 +247,145 @@ pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use pintail_wire::encode_frame_parts;
-    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::test_pair::{self, BOTH, Cover};
 
-    async fn pair() -> (TcpConnection, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+    /// More than the kernel keeps for two ends that do not read.
+    const FLOOD_BYTES: usize = 64 << 20;
+
+    async fn pair(cover: Cover) -> (TcpConnection, Stream) {
+        let (accepted, dialled) = test_pair::pair(cover).await;
         (TcpConnection::new(accepted, 1024, 256).unwrap(), dialled)
+    }
+
+    async fn send(peer: &mut Stream, bytes: &[u8]) {
+        peer.write_all(bytes).await.unwrap();
+        peer.flush().await.unwrap();
     }
 
     #[tokio::test]
     async fn frames_arrive_whatever_the_reads_and_the_outbox_is_sent_meanwhile() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(1 << 20);
-        let mut wire = BytesMut::new();
-        for number in 0..100_u8 {
-            encode_frame_parts(&mut wire, number, &[&[number; 70]]);
-        }
-        outbox.push(7, &[b"hi"]).unwrap();
-        let exchange = async {
-            peer.write_all(&wire).await.unwrap();
-            let mut answer = [0; 7];
-            peer.read_exact(&mut answer).await.unwrap();
-            assert_eq!(&answer, b"\0\0\0\x03\x07hi");
-            peer.shutdown().await.unwrap();
-        };
-        let receive = async {
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(1 << 20);
+            let mut wire = BytesMut::new();
             for number in 0..100_u8 {
-                let frame = connection.recv(&outbox).await.unwrap().unwrap();
-                assert_eq!((frame.kind, &frame.body[..]), (number, &[number; 70][..]));
+                encode_frame_parts(&mut wire, number, &[&[number; 70]]);
             }
-            assert_eq!(connection.buffered(), Ok(None));
-            assert_eq!(connection.incoming.capacity(), 0, "an idle connection holds no buffer");
-            assert_eq!(connection.recv(&outbox).await.unwrap(), None);
-        };
-        tokio::join!(exchange, receive);
+            outbox.push(7, &[b"hi"]).unwrap();
+            let exchange = async {
+                // In pieces, so that TLS has records that are no frames.
+                for piece in wire.chunks(333) {
+                    send(&mut peer, piece).await;
+                }
+                let mut answer = [0; 7];
+                peer.read_exact(&mut answer).await.unwrap();
+                assert_eq!(&answer, b"\0\0\0\x03\x07hi");
+                peer.shutdown().await.unwrap();
+            };
+            let receive = async {
+                for number in 0..100_u8 {
+                    let frame = connection.recv(&outbox).await.unwrap().unwrap();
+                    assert_eq!((frame.kind, &frame.body[..]), (number, &[number; 70][..]));
+                }
+                assert_eq!(connection.buffered(), Ok(None));
+                assert_eq!(connection.incoming.capacity(), 0, "an idle connection holds no buffer");
+                assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+            };
+            tokio::join!(exchange, receive);
+        }
     }
 
     #[tokio::test]
     async fn a_peer_that_has_closed_is_seen_without_waiting_and_its_frames_are_kept() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(64);
-        peer.write_all(b"\0\0\0\x02\x07a\0\0\0\x02\x08b").await.unwrap();
-        assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 7);
-        assert!(!connection.is_closed_by_peer());
-        drop(peer);
-        assert!(connection.is_closed_by_peer());
-        assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 8);
-        assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+        for (cover, is_polite) in BOTH.into_iter().flat_map(|cover| [(cover, true), (cover, false)]) {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(64);
+            send(&mut peer, b"\0\0\0\x02\x07a\0\0\0\x02\x08b").await;
+            assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 7);
+            assert!(!connection.is_closed_by_peer());
+            // Of this one, the runtime has not heard.
+            send(&mut peer, b"\0\0\0\x02\x09c").await;
+            if is_polite {
+                peer.shutdown().await.unwrap();
+            }
+            drop(peer);
+            assert!(connection.is_closed_by_peer(), "{cover:?}");
+            assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 8);
+            assert_eq!(connection.recv(&outbox).await.unwrap().unwrap().kind, 9);
+            // Over TLS, one that leaves without a word may have been cut off by someone else: that is a lost connection.
+            match connection.recv(&outbox).await {
+                Ok(None) => assert!(is_polite || cover == Cover::Plain),
+                Err(ConnectionError::Io(_)) => assert!(!is_polite && cover == Cover::Tls),
+                other => panic!("{cover:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_when_a_wait_is_given_up_in_the_middle_of_writing() {
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(FLOOD_BYTES);
+            let mut count = 0_u32;
+            while !connection.stall.has_begun() {
+                outbox.push(9, &[&count.to_be_bytes(), &[0; 1000]]).unwrap();
+                count += 1;
+                assert!(connection.recv(&outbox).now_or_never().is_none());
+            }
+            // Over TLS, all was taken, and what waits is what it holds encrypted: that is a stall as well.
+            assert_eq!(connection.outgoing.is_empty(), cover == Cover::Tls);
+            let read = async {
+                for number in 0..count {
+                    let mut frame = [0; 5 + 4 + 1000];
+                    peer.read_exact(&mut frame).await.unwrap();
+                    assert_eq!(frame[5..9], number.to_be_bytes(), "a frame is missing");
+                }
+            };
+            tokio::select! {
+                received = connection.recv(&outbox) => panic!("{received:?}"),
+                read = timeout(Duration::from_secs(20), read) => read.unwrap(),
+            }
+            assert!(connection.recv(&outbox).now_or_never().is_none());
+            assert!(!connection.stall.has_begun(), "{cover:?}");
+        }
     }
 
     #[tokio::test]
     async fn closing_sends_what_is_queued_first() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(8 << 20);
-        outbox.push(1, &[&vec![5; 4 << 20]]).unwrap();
-        outbox.close();
-        let read = tokio::spawn(async move {
-            let mut all = Vec::new();
-            peer.read_to_end(&mut all).await.unwrap();
-            all.len()
-        });
-        assert_eq!(connection.recv(&outbox).await.unwrap(), None);
-        connection.finish(&outbox).await;
-        assert_eq!(read.await.unwrap(), 5 + (4 << 20));
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(8 << 20);
+            outbox.push(1, &[&vec![5; 4 << 20]]).unwrap();
+            outbox.close();
+            let read = tokio::spawn(async move {
+                let mut all = Vec::new();
+                // Over TLS, this is an error if the end is not said.
+                peer.read_to_end(&mut all).await.unwrap();
+                all.len()
+            });
+            assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+            connection.finish(&outbox).await;
+            assert_eq!(read.await.unwrap(), 5 + (4 << 20));
+        }
     }
 
     #[tokio::test]
     async fn a_peer_that_reads_slowly_does_not_put_the_end_off() {
-        let (mut connection, peer) = pair().await;
-        let outbox = Outbox::new(64 << 20);
-        outbox.push(1, &[&vec![5; 32 << 20]]).unwrap();
-        outbox.close();
-        let end = async {
-            assert_eq!(connection.recv(&outbox).await.unwrap(), None);
-            connection.finish(&outbox).await;
-        };
-        timeout(CLOSE_TIMEOUT * 2, end).await.unwrap();
-        drop(peer);
+        for cover in BOTH {
+            let (mut connection, peer) = pair(cover).await;
+            let outbox = Outbox::new(FLOOD_BYTES);
+            outbox.push(1, &[&vec![5; 32 << 20]]).unwrap();
+            outbox.close();
+            let end = async {
+                assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+                connection.finish(&outbox).await;
+            };
+            timeout(CLOSE_TIMEOUT * 2, end).await.unwrap();
+            drop(peer);
+        }
     }
 }

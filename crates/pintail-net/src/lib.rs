@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`outbox`] | the bounded queue of frames in front of a connection |
-//! | [`connection`] | frames over TCP: one task reads and writes |
+//! | [`connection`] | frames over TCP, with TLS or without: one task reads and writes |
 //! | [`websocket`] | the same over WebSocket |
 //! | [`greeting`] | how the two ends of a link prove that they belong together |
 //! | [`links`] | the listening side of links (lobby and game servers) |
@@ -36,6 +36,8 @@ pub mod metrics;
 pub mod outbox;
 pub mod ports;
 pub mod pulse;
+#[cfg(test)]
+mod test_pair;
 pub mod trace;
 pub mod vitals;
 pub mod websocket;

@@ -1,15 +1,14 @@
-//! Frames over WebSocket: one binary message is one frame, without the length.
+//! Frames over WebSocket, with TLS or without: one binary message is one frame, without the length.
 
 use std::future::poll_fn;
-use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use pintail_tls::Stream;
 use pintail_wire::frame::LENGTH_BYTES;
 use pintail_wire::{Decoder, Frame};
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
 
@@ -22,7 +21,7 @@ const FLUSH_BYTES: usize = 16 * 1024;
 /// A WebSocket that carries frames.
 #[derive(Debug)]
 pub struct WebSocketConnection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     decoder: Decoder,
     /// What was taken from the outbox and not yet handed to the socket: whole frames.
     outgoing: Bytes,
@@ -41,8 +40,9 @@ impl WebSocketConnection {
     ///
     /// # Errors
     /// If the socket does not take its options.
-    pub fn new(stream: TcpStream, body_bytes_max: usize) -> std::io::Result<Self> {
-        tune(&stream)?;
+    pub fn new(stream: impl Into<Stream>, body_bytes_max: usize) -> std::io::Result<Self> {
+        let stream = stream.into();
+        tune(stream.tcp())?;
         let socket = ServerBuilder::new()
             .config(Config::default().flush_threshold(FLUSH_BYTES))
             .limits(Limits::default().max_payload_len(Some(body_bytes_max + 1)))
@@ -88,7 +88,7 @@ impl WebSocketConnection {
         }
         match &self.ahead {
             // The socket itself is asked: the runtime may not have heard yet that it is closed.
-            None => matches!(SockRef::from(self.socket.get_ref()).peek(&mut [MaybeUninit::uninit()]), Ok(0)),
+            None => self.socket.get_mut().is_at_end(),
             Some(Some(Ok(message))) => message.is_close(),
             Some(None | Some(Err(_))) => true,
         }
@@ -148,6 +148,8 @@ impl WebSocketConnection {
             poll_fn(|cx| self.poll_write(cx, outbox)).await?;
             self.socket.send(Message::close(Some(CloseCode::NORMAL_CLOSURE), "")).await?;
             while let Some(Ok(_)) = self.socket.next().await {}
+            // Over TLS, the end is said once more.
+            self.socket.get_mut().shutdown().await?;
             Ok::<_, Error>(())
         };
         // Whether the peer waited for the last words is its own affair.
@@ -176,18 +178,16 @@ fn lost(error: Error) -> ConnectionError {
 mod tests {
     use std::time::Duration;
 
-    use tokio::net::TcpListener;
     use tokio_websockets::ClientBuilder;
 
     use super::*;
+    use crate::test_pair::{self, BOTH, Cover};
 
     /// More than the kernel keeps for two ends that do not read.
     const FLOOD_BYTES: usize = 64 << 20;
 
-    async fn pair() -> (WebSocketConnection, WebSocketStream<TcpStream>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+    async fn pair(cover: Cover) -> (WebSocketConnection, WebSocketStream<Stream>) {
+        let (accepted, dialled) = test_pair::pair(cover).await;
         (WebSocketConnection::new(accepted, 1024).unwrap(), ClientBuilder::new().take_over(dialled))
     }
 
@@ -213,62 +213,68 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_lost_when_a_wait_is_given_up_in_the_middle_of_writing() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(FLOOD_BYTES);
-        let count = clog(&mut connection, &outbox).await;
-        let read = async {
-            for number in 0..count {
-                let message = peer.next().await.unwrap().unwrap().into_payload();
-                assert_eq!(&message[1..5], number.to_be_bytes(), "a frame is missing");
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(FLOOD_BYTES);
+            let count = clog(&mut connection, &outbox).await;
+            let read = async {
+                for number in 0..count {
+                    let message = peer.next().await.unwrap().unwrap().into_payload();
+                    assert_eq!(&message[1..5], number.to_be_bytes(), "a frame is missing");
+                }
+            };
+            tokio::select! {
+                received = connection.recv(&outbox) => panic!("{received:?}"),
+                read = timeout(Duration::from_secs(20), read) => read.unwrap(),
             }
-        };
-        tokio::select! {
-            received = connection.recv(&outbox) => panic!("{received:?}"),
-            read = timeout(Duration::from_secs(20), read) => read.unwrap(),
         }
     }
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_yet_is_heard() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(FLOOD_BYTES);
-        clog(&mut connection, &outbox).await;
-        peer.send(Message::binary(&b"\x07hello"[..])).await.unwrap();
-        let frame = timeout(Duration::from_secs(5), connection.recv(&outbox)).await.unwrap().unwrap().unwrap();
-        assert_eq!((frame.kind, &frame.body[..]), (7, &b"hello"[..]));
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(FLOOD_BYTES);
+            clog(&mut connection, &outbox).await;
+            peer.send(Message::binary(&b"\x07hello"[..])).await.unwrap();
+            let frame = timeout(Duration::from_secs(5), connection.recv(&outbox)).await.unwrap().unwrap().unwrap();
+            assert_eq!((frame.kind, &frame.body[..]), (7, &b"hello"[..]));
+        }
     }
 
     #[tokio::test]
     async fn pings_of_a_peer_that_reads_no_pongs_are_not_hoarded() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(1024);
-        let flood = async {
-            let mut sent = 0;
-            // Full of patience for a machine that is busy; a server that hoards takes it all.
-            while sent < FLOOD_BYTES {
-                let pings = async {
-                    for _ in 0..256 {
-                        peer.feed(Message::ping(vec![0; 125])).await.unwrap();
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(1024);
+            let flood = async {
+                let mut sent = 0;
+                // Full of patience for a machine that is busy; a server that hoards takes it all.
+                while sent < FLOOD_BYTES {
+                    let pings = async {
+                        for _ in 0..256 {
+                            peer.feed(Message::ping(vec![0; 125])).await.unwrap();
+                        }
+                        SinkExt::<Message>::flush(&mut peer).await.unwrap();
+                    };
+                    if timeout(Duration::from_secs(2), pings).await.is_err() {
+                        return sent;
                     }
-                    SinkExt::<Message>::flush(&mut peer).await.unwrap();
-                };
-                if timeout(Duration::from_secs(2), pings).await.is_err() {
-                    return sent;
+                    sent += 256 * 125;
                 }
-                sent += 256 * 125;
+                sent
+            };
+            tokio::select! {
+                received = connection.recv(&outbox) => panic!("{received:?}"),
+                sent = flood => assert!(sent < FLOOD_BYTES, "everything was taken"),
             }
-            sent
-        };
-        tokio::select! {
-            received = connection.recv(&outbox) => panic!("{received:?}"),
-            sent = flood => assert!(sent < FLOOD_BYTES, "everything was taken"),
         }
     }
 
     #[tokio::test]
     async fn a_peer_that_has_closed_is_seen_without_waiting_and_its_frames_are_kept() {
-        for is_polite in [true, false] {
-            let (mut connection, mut peer) = pair().await;
+        for (cover, is_polite) in BOTH.into_iter().flat_map(|cover| [(cover, true), (cover, false)]) {
+            let (mut connection, mut peer) = pair(cover).await;
             let outbox = Outbox::new(64);
             assert!(!connection.is_closed_by_peer());
             peer.send(Message::binary(&b"\x07a"[..])).await.unwrap();
@@ -294,21 +300,23 @@ mod tests {
 
     #[tokio::test]
     async fn closing_sends_what_is_queued_first() {
-        let (mut connection, mut peer) = pair().await;
-        let outbox = Outbox::new(FLOOD_BYTES);
-        for number in 0..1000 {
-            outbox.push(9, &[&count_to_bytes(number)]).unwrap();
-        }
-        outbox.close();
-        let read = tokio::spawn(async move {
-            let mut count = 0;
-            while let Some(Ok(message)) = peer.next().await {
-                count += u32::from(message.is_binary());
+        for cover in BOTH {
+            let (mut connection, mut peer) = pair(cover).await;
+            let outbox = Outbox::new(FLOOD_BYTES);
+            for number in 0..1000 {
+                outbox.push(9, &[&count_to_bytes(number)]).unwrap();
             }
-            count
-        });
-        assert_eq!(connection.recv(&outbox).await.unwrap(), None);
-        connection.finish(&outbox).await;
-        assert_eq!(read.await.unwrap(), 1000);
+            outbox.close();
+            let read = tokio::spawn(async move {
+                let mut count = 0;
+                while let Some(Ok(message)) = peer.next().await {
+                    count += u32::from(message.is_binary());
+                }
+                count
+            });
+            assert_eq!(connection.recv(&outbox).await.unwrap(), None);
+            connection.finish(&outbox).await;
+            assert_eq!(read.await.unwrap(), 1000);
+        }
     }
 }

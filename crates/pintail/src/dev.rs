@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pintail_core::gateway_address::Encryption;
 use pintail_core::secret::random_bytes;
-use pintail_core::{ClusterSecret, Kind};
+use pintail_core::{ClusterSecret, GatewayAddress, Kind};
 use pintail_game::GameTypes;
 use pintail_game::runtime::JournalPolicy;
 use pintail_net::RoleError;
@@ -92,6 +93,7 @@ struct Member {
     kind: Kind,
     listen: SocketAddr,
     http_ip: Option<IpAddr>,
+    encryption: Encryption,
     place: Place,
 }
 
@@ -110,6 +112,7 @@ impl Cluster {
         let journal = JournalPolicy { self_check: args.self_check.into(), ..JournalPolicy::default() };
         // A server that hangs must not take the others with it.
         let games = GameSettings { journal, stuck_exit: None };
+        let tls = args.tls.identity()?;
         for (kind, index) in kinds(args) {
             let (ports, capacity) = match (kind, index) {
                 (Kind::Gateway, 0) => (args.gateway_ports()?, CAPACITY),
@@ -131,6 +134,7 @@ impl Cluster {
                 grace: GRACE,
                 games,
                 threads: NonZeroUsize::MIN,
+                tls: tls.clone().filter(|_| kind == Kind::Gateway),
             };
             cluster.add(settings, types).await?;
         }
@@ -140,10 +144,11 @@ impl Cluster {
     async fn add(&mut self, settings: ServerSettings, types: &GameTypes) -> Result<(), Failure> {
         let kind = settings.kind;
         let http_ip = settings.ports.http.map(|port| port.address.ip());
+        let encryption = settings.encryption();
         let (server, displaced) = Server::bind(settings, types, &self.store).await?;
         self.displaced.extend(displaced);
         let place = Place::of(&server, &self.store).await;
-        self.members.push(Member { kind, listen: server.local_addr(), http_ip, place });
+        self.members.push(Member { kind, listen: server.local_addr(), http_ip, encryption, place });
         let stop = if kind == Kind::Gateway { &self.gateways_stop } else { &self.others_stop };
         self.servers.spawn(server.run(stop.clone()));
         Ok(())
@@ -239,17 +244,21 @@ fn description(members: &[Member], records: &[ServerRecord], displaced: &[Displa
         format!("{address} is in use, so another port was taken; {setting} chooses one")
     }));
     lines.push(format!("games: {}", types.join(", ")));
-    let gateway = members.iter().find(|member| member.kind == Kind::Gateway).map(|member| reachable(member.listen));
-    lines.extend(gateway.map(|gateway| suggestion(gateway, types)).unwrap_or_default());
+    let gateway = members.iter().find(|member| member.kind == Kind::Gateway);
+    lines.extend(gateway.map(|gateway| suggestion(gateway.listen, gateway.encryption, types)).unwrap_or_default());
     lines.push("ready; Ctrl-C stops it".to_owned());
     lines
 }
 
 fn row(member: &Member, record: &ServerRecord) -> [String; 4] {
-    let http = member.http_ip.zip(record.http_port).map(|(ip, port)| format!("http://{}", SocketAddr::new(ip, port)));
+    let http = member.http_ip.zip(record.http_port).map(|(ip, port)| SocketAddr::new(ip, port));
+    let (address, http) = match member.encryption {
+        Encryption::None => (member.listen.to_string(), http.map(|http| format!("http://{http}"))),
+        Encryption::Tls => (format!("tls://{}", member.listen), http.map(|http| format!("wss://{http}/ws"))),
+    };
     let metrics = record.admin_port.map(|port| format!("http://127.0.0.1:{port}/metrics"));
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    [record.slot.to_string(), member.listen.to_string(), or_dash(http), or_dash(metrics)]
+    [record.slot.to_string(), address, or_dash(http), or_dash(metrics)]
 }
 
 /// Where this machine reaches a server that listens here.
@@ -261,11 +270,19 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-fn suggestion(gateway: SocketAddr, types: &[String]) -> Vec<String> {
+fn suggestion(listen: SocketAddr, encryption: Encryption, types: &[String]) -> Vec<String> {
     let game = types.iter().find(|name| *name == "gomoku").or(types.first());
-    let (Some(game), Ok(gateway)) = (game, gateway.to_string().parse()) else { return Vec::new() };
-    let command = format!("  {}", program::to_play(game, &[gateway]));
-    vec!["to play, type this in two other terminals:".to_owned(), command]
+    let (scheme, heading) = match encryption {
+        Encryption::None => ("tcp", "to play, type this in two other terminals:"),
+        Encryption::Tls => (
+            "tls",
+            "to play, type this in two other terminals, with a name that the certificate has, and with --ca FILE if its \
+             authority is your own:",
+        ),
+    };
+    let gateway: Result<GatewayAddress, _> = format!("{scheme}://{}", reachable(listen)).parse();
+    let (Some(game), Ok(gateway)) = (game, gateway) else { return Vec::new() };
+    vec![heading.to_owned(), format!("  {}", program::to_play(game, &[gateway]))]
 }
 
 #[cfg(test)]
@@ -276,9 +293,12 @@ mod tests {
     fn the_suggestion_is_a_game_that_is_there() {
         let types = ["echo".to_owned(), "gomoku".to_owned()];
         let gateway = "127.0.0.1:5555".parse().unwrap();
-        assert!(suggestion(gateway, &types)[1].ends_with(" play gomoku"));
-        assert!(suggestion(gateway, &types[..1])[1].ends_with(" play echo"));
-        assert!(suggestion(gateway, &[]).is_empty());
+        let plain = Encryption::None;
+        assert!(suggestion(gateway, plain, &types)[1].ends_with(" play gomoku"));
+        assert!(suggestion(gateway, plain, &types[..1])[1].ends_with(" play echo"));
+        assert!(suggestion(gateway, plain, &[]).is_empty());
+        let encrypted = suggestion("0.0.0.0:5555".parse().unwrap(), Encryption::Tls, &types);
+        assert!(encrypted[1].ends_with(" play gomoku --gateway tls://127.0.0.1:5555"), "{encrypted:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pintail_client::Address;
 
-use crate::config::args::DEFAULT_GATEWAY;
+use crate::config::play::DEFAULT_GATEWAY;
 
 /// What to type to play this game through these gateways.
 pub(crate) fn to_play(game: &str, gateways: &[Address]) -> String {

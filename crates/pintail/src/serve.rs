@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pintail_core::gateway_address::Encryption;
 use pintail_core::{Kind, Slot};
 use pintail_game::GameTypes;
 use pintail_net::descriptors;
@@ -65,12 +66,13 @@ pub(crate) async fn serve(
     let store: SharedStore = Arc::new(redis);
     let admin_ip = settings.ports.admin.map(|port| port.address.ip());
     let http_ip = settings.ports.http.map(|port| port.address.ip());
+    let encryption = settings.encryption();
     let (server, displaced) = Server::bind(settings, types, &store).await?;
     let place = Place::of(&server, &store).await;
     let listen = server.local_addr();
     let announce = async {
         let record = place.registered(&store).await;
-        let ready = Ready::new(&record, listen, admin_ip, http_ip);
+        let ready = Ready { tls: encryption == Encryption::Tls, ..Ready::new(&record, listen, admin_ip, http_ip) };
         ready.say(&displaced, log_format);
         std::future::pending::<()>().await;
     };
@@ -133,6 +135,9 @@ struct Ready {
     http: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<SocketAddr>,
+    /// Whether players speak TLS with it. It stands there only if they do.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls: bool,
     pid: u32,
 }
 
@@ -145,6 +150,7 @@ impl Ready {
             advertised: record.endpoint.to_string(),
             http: at(http, record.http_port),
             admin: at(admin, record.admin_port),
+            tls: false,
             pid: std::process::id(),
         }
     }
@@ -163,12 +169,15 @@ impl Ready {
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ready, listen, advertised, .. } = self;
-        write!(f, "ready: {ready} listens on {listen}")?;
+        let scheme = if self.tls { "tls://" } else { "" };
+        write!(f, "ready: {ready} listens on {scheme}{listen}")?;
         if *advertised != listen.to_string() {
             write!(f, ", reached at {advertised}")?;
         }
-        if let Some(http) = self.http {
-            write!(f, ", http://{http}")?;
+        match self.http {
+            Some(http) if self.tls => write!(f, ", wss://{http}/ws")?,
+            Some(http) => write!(f, ", http://{http}")?,
+            None => {}
         }
         if let Some(admin) = self.admin {
             write!(f, ", metrics http://{admin}/metrics")?;

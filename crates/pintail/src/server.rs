@@ -76,6 +76,7 @@ impl Server {
                     http,
                     lame_duck: settings.grace,
                     threads: Some(settings.threads),
+                    tls: settings.tls.clone(),
                     ..GatewayConfig::new(server, capacity)
                 };
                 GatewayServer::bind(config, store).await.map(Self::Gateway)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pintail_bench::report::{self, Report};
-use pintail_testkit::{Program, RedisServer};
+use pintail_testkit::{Certificates, Program, RedisServer};
 use support::redis::Peek;
 use support::{PATIENCE, pintail};
 use tempfile::TempDir;
@@ -105,6 +105,55 @@ fn a_test_on_the_embedded_store_makes_a_report_a_page_and_a_comparison() {
     assert!(code == Some(0) && said.contains("echo"), "{said}");
     let (code, said) = run(&format!("compare {0} {0} --fail-if-worse", json.display()));
     assert_eq!(code, Some(0), "the same test is not worse: {said}");
+}
+
+#[test]
+fn players_of_a_cluster_of_its_own_can_speak_tls() {
+    let temporary = TempDir::new().unwrap();
+    for (options, over) in [("", "(tls)"), ("--transport websocket --store embedded", "(wss)")] {
+        let (_directory, json) = report_file();
+        let line = format!(
+            "bench echo --self --tls --players 20 --duration 2s --warm-up 100ms --fail-if errors>0 {options} --json {}",
+            json.display()
+        );
+        let mut program = pintail(line.split_whitespace()).env("TMPDIR", temporary.path().to_str().unwrap()).start();
+        let status = program.wait_for_end();
+        let said = program.transcript().join("\n");
+        assert_eq!(status.code(), Some(0), "{said}");
+        let report = read(&json);
+        assert!(report.target.contains(over), "{}", report.target);
+        let [run] = &report.runs[..] else { panic!("one run: {said}") };
+        assert!(run.errors.is_empty() && run.measures[&run.primary].count > 0, "{said}");
+        let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
+        assert!(left.is_empty(), "the certificate and its key are gone: {left:?}");
+    }
+}
+
+#[test]
+fn a_cluster_with_tls_is_measured_by_those_who_trust_it() {
+    let certificates = Certificates::new();
+    let (cert, key) = (certificates.server_certificate(), certificates.server_key());
+    let line = format!(
+        "dev --listen 127.0.0.1:0 --http 127.0.0.1:0 --tls-cert {} --tls-key {}",
+        cert.display(),
+        key.display()
+    );
+    let mut dev = pintail(line.split_whitespace()).start();
+    let line = dev.wait_for("Server:Gateway:0");
+    dev.wait_for("ready;");
+    let targets: Vec<_> = line.split_whitespace().skip(1).take(2).collect();
+    assert!(targets[0].starts_with("tls://") && targets[1].starts_with("wss://"), "{line}");
+    let quick = "--players 3 --duration 300ms --warm-up 0 --fail-if errors>0";
+    let (code, said) =
+        run(&format!("echo --target {} --ca {} {quick}", targets.join(","), certificates.ca_file().display()));
+    assert_eq!(code, Some(0), "{said}");
+    let stranger = Certificates::new().ca_file().display().to_string();
+    let (code, said) = run(&format!("echo --target {} --ca {stranger} {quick}", targets[0]));
+    assert_eq!(code, Some(2), "its files are gone by now: {said}");
+    let stranger = Certificates::new();
+    let (code, said) = run(&format!("echo --target {} --ca {} {quick}", targets[0], stranger.ca_file().display()));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("not trusted") && said.contains("CA file"), "{said}");
 }
 
 #[test]

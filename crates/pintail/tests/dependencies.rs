@@ -32,18 +32,23 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("pintail-core", &[]),
     ("pintail-wire", &["pintail-core"]),
     ("pintail-engine", &["pintail-core", "pintail-wire"]),
-    ("pintail-store", &["pintail-core"]),
+    ("pintail-tls", &[]),
+    ("pintail-store", &["pintail-core", "pintail-tls"]),
     ("pintail-profile", &[]),
-    ("pintail-net", &["pintail-core", "pintail-wire", "pintail-engine", "pintail-store", "pintail-profile"]),
+    (
+        "pintail-net",
+        &["pintail-core", "pintail-tls", "pintail-wire", "pintail-engine", "pintail-store", "pintail-profile"],
+    ),
     ("pintail-gateway", ROLE),
     ("pintail-lobby", ROLE),
     ("pintail-game", ROLE),
-    ("pintail-client", &["pintail-core", "pintail-wire", "pintail-engine"]),
+    ("pintail-client", &["pintail-core", "pintail-tls", "pintail-wire", "pintail-engine"]),
     // It meets the servers over the wire, as players do; its bots speak the messages of the games that they play.
-    ("pintail-bench", &["pintail-core", "pintail-wire", "pintail-net", "pintail-arena", "pintail-echo"]),
+    ("pintail-bench", &["pintail-core", "pintail-tls", "pintail-wire", "pintail-net", "pintail-arena", "pintail-echo"]),
 ];
 
-const ROLE: &[&str] = &["pintail-core", "pintail-wire", "pintail-engine", "pintail-store", "pintail-net"];
+const ROLE: &[&str] =
+    &["pintail-core", "pintail-tls", "pintail-wire", "pintail-engine", "pintail-store", "pintail-net"];
 
 /// The crates that may know Redis: the store, and the tests' own server.
 const REDIS_USERS: &[&str] = &["pintail-store", "pintail-testkit"];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pintail_bench::bot::{Bot, BotContext, BotKind, Inputs};
 use pintail_bench::report::{Run, Sample};
 use pintail_bench::scenario::{self, Cycle, EchoGame, RequestLimit};
-use pintail_bench::{DriveError, LoadShape, Order, Phase, Scenario, Unmetered, drive};
+use pintail_bench::{DriveError, Gateways, LoadShape, Order, Phase, Scenario, Unmetered, drive};
 use pintail_testkit::{Program, RedisServer};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ impl Cluster {
 
     fn order(&self, scenario: Scenario, players: u64) -> Order {
         Order {
-            gateways: vec![self.tcp.parse().unwrap()],
+            gateways: Gateways::plain(vec![self.tcp.parse().unwrap()]),
             scenario,
             load: LoadShape::Constant(players),
             warm_up: Duration::from_millis(200),
@@ -84,7 +84,10 @@ fn every_echo_of_the_window_is_measured_over_tcp_and_websocket() {
     let cluster = Cluster::start();
     for (gateway, game) in [(&cluster.tcp, EchoGame::Ephemeral), (&cluster.websocket, EchoGame::Journaled)] {
         let echo = scenario::Echo { payload_bytes: 64, game };
-        let order = Order { gateways: vec![gateway.parse().unwrap()], ..cluster.order(Scenario::Echo(echo), 5) };
+        let order = Order {
+            gateways: Gateways::plain(vec![gateway.parse().unwrap()]),
+            ..cluster.order(Scenario::Echo(echo), 5)
+        };
         let (run, seen) = load(&order);
         assert_sound(&run);
         assert_eq!(run.players, 5);
@@ -248,7 +251,9 @@ fn players_go_on_after_a_gateway_and_a_game_server_died_and_nothing_is_lost() {
     }
     let echo = scenario::Echo { payload_bytes: 16, game: EchoGame::Journaled };
     let order = Order {
-        gateways: gateways.iter().map(|gateway| gateway.address.to_string().parse().unwrap()).collect(),
+        gateways: Gateways::plain(
+            gateways.iter().map(|gateway| gateway.address.to_string().parse().unwrap()).collect(),
+        ),
         scenario: Scenario::Echo(echo),
         load: LoadShape::Constant(6),
         warm_up: Duration::ZERO,
@@ -285,7 +290,7 @@ fn players_go_on_after_a_gateway_and_a_game_server_died_and_nothing_is_lost() {
 #[test]
 fn a_cluster_that_is_not_there_or_has_no_such_game_is_named() {
     let cluster = Cluster::start();
-    let nobody = Order { gateways: Vec::new(), ..cluster.order(Scenario::Echo(scenario::Echo::default()), 1) };
+    let nobody = Order { gateways: Gateways::default(), ..cluster.order(Scenario::Echo(scenario::Echo::default()), 1) };
     let error = try_load(&nobody, &CancellationToken::new()).0.unwrap_err();
     assert!(matches!(error, DriveError::NoGateway), "{error}");
     let kind = |name: &str| BotKind {

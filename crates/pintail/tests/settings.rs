@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::Output;
 
-use pintail_testkit::{Program, ProgramBuilder};
+use pintail_testkit::{Certificates, Program, ProgramBuilder};
 
 fn pintail(arguments: &str) -> ProgramBuilder {
     Program::new(env!("CARGO_BIN_EXE_pintail")).args(arguments.split_whitespace())
@@ -81,6 +81,12 @@ fn what_can_not_be_is_refused_with_the_setting_and_what_to_do() {
         ("game --lame-duck 1s", "--lame-duck"),
         ("game --redis-cert cert.pem", "--redis-cert is of no use without --redis-key"),
         ("game --redis-ca /nowhere.pem", "/nowhere.pem"),
+        ("gateway --tls-cert cert.pem", "--tls-cert is of no use without --tls-key"),
+        ("gateway --tls-key key.pem", "--tls-key is of no use without --tls-cert"),
+        ("gateway --tls-cert /nowhere.pem --tls-key /nowhere.key", "can't read /nowhere.pem"),
+        ("lobby --tls-cert cert.pem", "--tls-cert"),
+        ("dev --tls-cert cert.pem", "--tls-cert is of no use without --tls-key"),
+        ("play echo --ca /nowhere.pem --gateway tls://127.0.0.1", "--ca: can't read /nowhere.pem"),
         ("game --redis-wait-replicas some", "write `auto`, or a number from 0 to 16"),
         ("dev --games 0", "'--games <N>'"),
         ("drain", "<SLOT>"),
@@ -130,6 +136,17 @@ fn what_environment_and_file_get_wrong_is_refused_too() {
 }
 
 #[test]
+fn a_certificate_and_a_key_that_do_not_belong_together_are_refused_at_the_start() {
+    let (one, other) = (Certificates::new(), Certificates::new());
+    let (cert, key) = (one.server_certificate().display().to_string(), other.server_key().display().to_string());
+    for command in ["gateway --redis redis://127.0.0.1:1", "dev"] {
+        let refusal = refusal(pintail(&format!("{command} --tls-cert {cert} --tls-key {key}")));
+        let said = ["--tls-cert, --tls-key", &cert, &key, "name the two that were made together"];
+        assert!(said.iter().all(|said| refusal.contains(said)), "{refusal}");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let secret = "tellnobody";
     let urls = [
@@ -158,13 +175,13 @@ fn help_tells_every_setting_with_its_variable_and_default() {
     let server: &[&str] =
         &["redis", "key-prefix", "listen", "admin", "advertise", "capacity", "cluster", "cluster-secret"];
     let own: [(&str, &[&str], &[&str]); 7] = [
-        ("gateway", server, &["http", "lame-duck"]),
+        ("gateway", server, &["http", "lame-duck", "tls-cert", "tls-key"]),
         ("lobby", server, &[]),
         ("game", server, &["drain-timeout"]),
-        ("dev", &["gateways", "lobbies", "games"], &["listen", "http", "capacity"]),
+        ("dev", &["gateways", "lobbies", "games"], &["listen", "http", "capacity", "tls-cert", "tls-key"]),
         ("status", &["redis", "key-prefix"], &["json", "all", "watch"]),
         ("drain", &["redis", "key-prefix"], &["timeout", "no-wait"]),
-        ("play", &["gateway", "name", "room", "invite", "settings"], &["private"]),
+        ("play", &["gateway", "name", "room", "invite", "settings", "ca"], &["private"]),
     ];
     let all = help("--help");
     for (command, settings, more) in own {

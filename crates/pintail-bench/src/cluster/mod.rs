@@ -1,5 +1,6 @@
 //! A cluster that is started for a test, each server a process of its own, and ended after it.
 
+mod certificate;
 mod child;
 mod hold;
 mod ready;
@@ -9,17 +10,19 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pintail_core::gateway_address::Encryption;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 pub use child::Launcher;
 pub use hold::{Hold, HoldError};
 
-use crate::gateway::Gateway;
+use crate::gateways::Gateways;
 use crate::http::Request;
 use crate::pins::{Cores, Pins};
 use crate::process::{Counts, Watched};
 use crate::profile::AdminPort;
+use certificate::Certificate;
 use child::{Child, Recipe};
 use ready::Ready;
 use redis::Redis;
@@ -57,6 +60,8 @@ pub struct Plan {
     pub lobbies: u32,
     /// How many game servers.
     pub games: u32,
+    /// Whether players speak TLS with the gateways, by a certificate that is made for the test.
+    pub encryption: Encryption,
     /// On which cores.
     pub pins: Pins,
 }
@@ -84,6 +89,9 @@ pub enum ClusterError {
     /// No port is free.
     #[error("no port of 127.0.0.1 can be had ({0}): check what else uses them")]
     NoPort(std::io::Error),
+    /// There is no certificate for the test.
+    #[error("no certificate for the test can be made ({0}): check the directory for temporary files (TMPDIR)")]
+    NoCertificate(std::io::Error),
     /// A process can't be started.
     #[error("the {name} process can't be started ({error}): check the limits of processes and memory")]
     NotStarted {
@@ -132,6 +140,7 @@ pub struct Cluster {
     /// In the order of reports: gateways, lobby servers, game servers.
     servers: Vec<Server>,
     redis: Option<Redis>,
+    certificate: Option<Certificate>,
     description: String,
 }
 
@@ -186,12 +195,19 @@ impl Cluster {
             |redis| format!("redis-server {} in memory", redis.version),
         );
         let url = url.or_else(|| redis.as_ref().map(|redis| redis.url.clone())).unwrap_or_default();
-        let mut cluster = Self { servers: Vec::new(), redis, description: describe(plan, &store) };
+        let certificate = certificate(plan)?;
+        let mut cluster = Self { servers: Vec::new(), redis, certificate, description: describe(plan, &store) };
         let prefix = key_prefix(&plan.store);
         // Lobby and game servers first, so that the gateways find them at once.
         for (role, count) in [(Role::Lobby, plan.lobbies), (Role::Game, plan.games), (Role::Gateway, plan.gateways)] {
             for number in 1..=count {
-                cluster.add(plan, role, number, server_arguments(role), server_environment(role, &url, &prefix))?;
+                cluster.add(
+                    plan,
+                    role,
+                    number,
+                    cluster.server_arguments(role),
+                    server_environment(role, &url, &prefix),
+                )?;
             }
         }
         for server in &mut cluster.servers {
@@ -206,9 +222,10 @@ impl Cluster {
         let counts = [("--gateways", plan.gateways), ("--lobbies", plan.lobbies), ("--games", plan.games)];
         let counts = counts.iter().flat_map(|(option, count)| [(*option).to_owned(), count.to_string()]);
         let ports = "dev --listen 127.0.0.1:0 --http 127.0.0.1:0 --self-check off --capacity".split(' ');
-        let arguments = ports.chain([CAPACITY]).map(str::to_owned).chain(counts).map(OsString::from).collect();
+        let arguments = ports.chain([CAPACITY]).map(str::to_owned).chain(counts).map(OsString::from);
         let description = describe(plan, "the embedded store, all in one process");
-        let mut cluster = Self { servers: Vec::new(), redis: None, description };
+        let mut cluster = Self { servers: Vec::new(), redis: None, certificate: certificate(plan)?, description };
+        let arguments = arguments.chain(cluster.tls_arguments()).collect();
         cluster.add(plan, Role::AllInOne, 1, arguments, vec![("PINTAIL_LOG", LOG.to_owned())])?;
         for server in &mut cluster.servers {
             let gateways = &mut server.ready;
@@ -232,10 +249,17 @@ impl Cluster {
     ) -> Result<Self, ClusterError> {
         let deadline = Instant::now() + READY_TIMEOUT;
         let pins = Pins { servers: cores.cloned(), ..Pins::default() };
-        let plan =
-            Plan { launcher: launcher.clone(), store: StoreChoice::Embedded, gateways: 1, lobbies: 0, games: 0, pins };
+        let plan = Plan {
+            launcher: launcher.clone(),
+            store: StoreChoice::Embedded,
+            gateways: 1,
+            lobbies: 0,
+            games: 0,
+            encryption: Encryption::None,
+            pins,
+        };
         let description = "the trivial server".to_owned();
-        let mut cluster = Self { servers: Vec::new(), redis: None, description };
+        let mut cluster = Self { servers: Vec::new(), redis: None, certificate: None, description };
         cluster.add(&plan, Role::Trivial, 1, words, Vec::new())?;
         for server in &mut cluster.servers {
             let address = |line: &str| line.parse().ok();
@@ -264,6 +288,21 @@ impl Cluster {
         Ok(())
     }
 
+    fn server_arguments(&self, role: Role) -> Vec<OsString> {
+        let ports = match role {
+            Role::Gateway => "--listen 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0",
+            _ => "--listen 127.0.0.1:0 --admin 127.0.0.1:0",
+        };
+        let tls = (role == Role::Gateway).then(|| self.tls_arguments()).into_iter().flatten();
+        let arguments = [role.name(), "--capacity", CAPACITY].into_iter().chain(ports.split(' '));
+        arguments.map(OsString::from).chain(tls).collect()
+    }
+
+    fn tls_arguments(&self) -> Vec<OsString> {
+        let arguments = self.certificate.iter().flat_map(Certificate::arguments);
+        arguments.flat_map(|(option, file)| [option.into(), file.into()]).collect()
+    }
+
     async fn wait_for_links(&self, plan: &Plan, deadline: Instant) -> Result<(), ClusterError> {
         let wanted = f64::from(plan.lobbies) + f64::from(plan.games);
         for server in self.servers.iter().filter(|server| server.role == Role::Gateway) {
@@ -287,20 +326,23 @@ impl Cluster {
 
     /// Where players connect, over TCP.
     #[must_use]
-    pub fn gateways(&self) -> Vec<Gateway> {
-        self.addresses(|ready| Some(format!("tcp://{}", ready.listen)))
+    pub fn gateways(&self) -> Gateways {
+        let scheme = if self.certificate.is_some() { "tls" } else { "tcp" };
+        self.reached(|ready| Some(format!("{scheme}://{}", ready.listen)))
     }
 
     /// Where players connect, over a WebSocket.
     #[must_use]
-    pub fn websocket_gateways(&self) -> Vec<Gateway> {
-        self.addresses(|ready| Some(format!("ws://{}/ws", ready.http?)))
+    pub fn websocket_gateways(&self) -> Gateways {
+        let scheme = if self.certificate.is_some() { "wss" } else { "ws" };
+        self.reached(|ready| Some(format!("{scheme}://{}/ws", ready.http?)))
     }
 
-    fn addresses(&self, address: impl Fn(&Ready) -> Option<String>) -> Vec<Gateway> {
+    fn reached(&self, address: impl Fn(&Ready) -> Option<String>) -> Gateways {
         let takes_players = |role| matches!(role, Role::Gateway | Role::AllInOne | Role::Trivial);
         let ready = self.servers.iter().filter(|server| takes_players(server.role)).flat_map(|server| &server.ready);
-        ready.filter_map(address).filter_map(|address| address.parse().ok()).collect()
+        let addresses = ready.filter_map(address).filter_map(|address| address.parse().ok()).collect();
+        Gateways { addresses, trust: self.certificate.as_ref().map(|certificate| certificate.trust.clone()) }
     }
 
     /// The processes, for a meter.
@@ -356,14 +398,6 @@ impl Cluster {
 /// What the servers log, for their last words: a cluster under load has better things to do.
 const LOG: &str = "warn";
 
-fn server_arguments(role: Role) -> Vec<OsString> {
-    let ports = match role {
-        Role::Gateway => "--listen 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0",
-        _ => "--listen 127.0.0.1:0 --admin 127.0.0.1:0",
-    };
-    [role.name(), "--capacity", CAPACITY].into_iter().chain(ports.split(' ')).map(OsString::from).collect()
-}
-
 /// The URL may hold a password, which a command line would show to everyone on the machine.
 fn server_environment(role: Role, url: &str, prefix: &str) -> Vec<(&'static str, String)> {
     let mut environment = vec![
@@ -378,6 +412,10 @@ fn server_environment(role: Role, url: &str, prefix: &str) -> Vec<(&'static str,
         _ => {}
     }
     environment
+}
+
+fn certificate(plan: &Plan) -> Result<Option<Certificate>, ClusterError> {
+    (plan.encryption == Encryption::Tls).then(Certificate::make).transpose()
 }
 
 /// In a Redis that others use, a test must not find their servers, nor they its.

@@ -14,11 +14,12 @@ pub(super) struct Ready {
 }
 
 /// The line of one server of a cluster of processes:
-/// `ready: Server:Gateway:0 listens on ADDRESS, http://ADDRESS, metrics http://ADDRESS/metrics, pid 7`.
+/// `ready: Server:Gateway:0 listens on ADDRESS, http://ADDRESS, metrics http://ADDRESS/metrics, pid 7`; one that speaks TLS
+/// with players says `tls://ADDRESS, wss://ADDRESS/ws` of the first two.
 pub(super) fn of_server(line: &str) -> Option<Ready> {
     let (_, rest) = line.strip_prefix("ready: Server:")?.split_once(" listens on ")?;
     let mut parts = rest.split(", ");
-    let listen = parts.next()?.parse().ok()?;
+    let listen = listen_address(parts.next()?)?;
     let mut ready = Ready { listen, http: None, admin: None };
     for part in parts {
         if let Some(address) = part.strip_prefix("metrics ") {
@@ -34,7 +35,7 @@ pub(super) fn of_server(line: &str) -> Option<Ready> {
 pub(super) fn of_dev(line: &str) -> Option<Ready> {
     let mut columns = line.split_whitespace();
     columns.next()?.strip_prefix("Server:Gateway:")?;
-    let listen = columns.next()?.parse().ok()?;
+    let listen = listen_address(columns.next()?)?;
     let http = columns.next().and_then(url_address);
     Some(Ready { listen, http, admin: columns.next().and_then(url_address) })
 }
@@ -44,9 +45,13 @@ pub(super) fn is_end_of_dev(line: &str) -> bool {
     line.starts_with("ready; ")
 }
 
+fn listen_address(text: &str) -> Option<SocketAddr> {
+    text.strip_prefix("tls://").unwrap_or(text).parse().ok()
+}
+
 fn url_address(url: &str) -> Option<SocketAddr> {
-    let (address, _) = url.strip_prefix("http://")?.split_once('/').unwrap_or((url.strip_prefix("http://")?, ""));
-    address.parse().ok()
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("wss://"))?;
+    rest.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -61,6 +66,15 @@ mod tests {
     fn a_gateway_says_all_its_ports() {
         let line = "ready: Server:Gateway:0 listens on 127.0.0.1:1, http://127.0.0.1:2, metrics http://127.0.0.1:3/metrics, pid 7";
         assert_eq!(of_server(line), Some(Ready { listen: at(1), http: Some(at(2)), admin: Some(at(3)) }));
+    }
+
+    #[test]
+    fn a_gateway_with_tls_says_so() {
+        let line = "ready: Server:Gateway:0 listens on tls://127.0.0.1:1, wss://127.0.0.1:2/ws, metrics http://127.0.0.1:3/metrics, pid 7";
+        let ready = Ready { listen: at(1), http: Some(at(2)), admin: Some(at(3)) };
+        assert_eq!(of_server(line), Some(ready.clone()));
+        let line = "Server:Gateway:0  tls://127.0.0.1:1  wss://127.0.0.1:2/ws  http://127.0.0.1:3/metrics";
+        assert_eq!(of_dev(line), Some(ready));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use shape::LoadShape;
 
 use self::course::Course;
 
-use crate::gateway::Gateway;
+use crate::gateways::Gateways;
 use crate::meter::Meter;
 use crate::report::{Run, Sample};
 use crate::scenario::Scenario;
@@ -28,8 +28,8 @@ use crate::scenario::Scenario;
 /// A load, and how long it is measured.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The cluster's gateways. Each player has a first one by turns, and goes to the next if that is lost.
-    pub gateways: Vec<Gateway>,
+    /// Where players connect.
+    pub gateways: Gateways,
     /// What the players do.
     pub scenario: Scenario,
     /// How many players there are.
@@ -96,7 +96,7 @@ pub async fn drive(
     watch: &mut dyn FnMut(Phase, &Sample),
     stop: &CancellationToken,
 ) -> Result<Run, DriveError> {
-    if order.gateways.is_empty() {
+    if order.gateways.addresses.is_empty() {
         return Err(DriveError::NoGateway);
     }
     LocalSet::new().run_until(async { Course::new(order, meter, watch, stop)?.run().await }).await

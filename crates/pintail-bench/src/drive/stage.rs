@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::Phase;
 use super::alarm::{Alarm, Alarms};
 use super::recorder::Recorder;
-use crate::gateway::Gateway;
+use crate::gateways::Gateways;
 use crate::player::wire::SCRATCH_BYTES;
 
 /// How many rooms, or players without one, get ready at the same time. More would make a cluster that starts up refuse some.
@@ -19,7 +19,7 @@ const GATHERING_MAX: usize = 64;
 /// held across an await.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) gateways: Gateways,
     pub(crate) seed: u64,
     /// When the load began: what pacing and bots count from.
     pub(crate) epoch: Instant,
@@ -44,7 +44,7 @@ enum Course {
 }
 
 impl Stage {
-    pub(crate) fn new(gateways: Vec<Gateway>, seed: u64, alarms: Rc<Alarms>, recorder: Recorder) -> Rc<Self> {
+    pub(crate) fn new(gateways: Gateways, seed: u64, alarms: Rc<Alarms>, recorder: Recorder) -> Rc<Self> {
         Rc::new(Self {
             gateways,
             seed,

@@ -217,8 +217,9 @@ impl Player {
 /// Connects to the gateway of this number, and logs in as somebody new or as the session of this token.
 async fn log_in(ticket: &Ticket, number: u32, resume_token: &str) -> Result<(Wire, Welcome), Trouble> {
     let stage = ticket.stage();
-    let gateway = &stage.gateways[number as usize % stage.gateways.len()];
-    let dialled = timeout(LOGIN_TIMEOUT, Wire::dial(gateway)).await;
+    let addresses = &stage.gateways.addresses;
+    let address = &addresses[number as usize % addresses.len()];
+    let dialled = timeout(LOGIN_TIMEOUT, Wire::dial(&stage.gateways, address)).await;
     let mut wire = dialled.map_err(|_| Trouble::Silent("connect"))??;
     let login = Login {
         version: CLIENT_VERSION,

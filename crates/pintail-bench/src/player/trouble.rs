@@ -2,8 +2,11 @@
 
 use std::io::ErrorKind;
 
+use pintail_tls::HandshakeError;
 use pintail_wire::client::{Error, ErrorCode, GameDetachReason, GameEndReason, Goodbye, GoodbyeReason};
 use thiserror::Error;
+
+use crate::gateways::DialError;
 
 /// What went wrong. Its text names no player and no address: reports count by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -11,6 +14,9 @@ pub(crate) enum Trouble {
     /// Nobody listens, or too late.
     #[error("no connection: {0}")]
     Unreachable(ErrorKind),
+    /// No TLS can be had there.
+    #[error("no TLS: the handshake failed")]
+    NoTls,
     /// No WebSocket can be had there.
     #[error("no WebSocket: the handshake failed")]
     Handshake,
@@ -63,6 +69,17 @@ pub(crate) enum Retry {
     Later,
     /// It won't.
     Never,
+}
+
+impl From<DialError> for Trouble {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Unreachable(error) | DialError::Tls(HandshakeError::Lost(error)) => {
+                Self::Unreachable(error.kind())
+            }
+            DialError::Tls(_) | DialError::NobodyTrusted => Self::NoTls,
+        }
+    }
 }
 
 impl From<bool> for Retry {

@@ -1,4 +1,5 @@
-//! A connection to a gateway: frames in, frames out, over TCP or a WebSocket, with as few system calls as there can be.
+//! A connection to a gateway: frames in, frames out, over TCP or a WebSocket, with TLS or without, with as few system
+//! calls as there can be.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -7,14 +8,17 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
+use pintail_core::GatewayAddress;
+use pintail_core::gateway_address::Transport;
 use pintail_core::limits::CLIENT_FRAME_BYTES_MAX;
+use pintail_tls::Stream;
 use pintail_wire::frame::LENGTH_BYTES;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Config, Error, Limits, Message, WebSocketStream};
 
 use super::trouble::Trouble;
-use crate::gateway::{Gateway, Transport};
+use crate::gateways::Gateways;
 
 /// The longest frame, with its length and kind.
 const FRAME_BYTES_MAX: usize = LENGTH_BYTES + 1 + CLIENT_FRAME_BYTES_MAX;
@@ -43,20 +47,17 @@ pub(crate) struct Wire {
 
 #[derive(Debug)]
 enum Link {
-    Tcp(TcpStream),
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    Tcp(Stream),
+    WebSocket(Box<WebSocketStream<Stream>>),
 }
 
 impl Wire {
     /// Connects. The caller sets the deadline.
-    pub(crate) async fn dial(gateway: &Gateway) -> Result<Self, Trouble> {
-        let dialled = TcpStream::connect(&gateway.authority).await;
-        let stream = dialled.map_err(|error| Trouble::Unreachable(error.kind()))?;
-        // Frames are written whole: waiting to fill a packet would only delay them.
-        stream.set_nodelay(true).map_err(|error| Trouble::Unreachable(error.kind()))?;
-        let link = match &gateway.transport {
+    pub(crate) async fn dial(gateways: &Gateways, address: &GatewayAddress) -> Result<Self, Trouble> {
+        let stream = gateways.dial(address).await?;
+        let link = match address.transport() {
             Transport::Tcp => Link::Tcp(stream),
-            Transport::WebSocket { .. } => Link::WebSocket(Box::new(upgrade(gateway, stream).await?)),
+            Transport::WebSocket { .. } => Link::WebSocket(Box::new(upgrade(address, stream).await?)),
         };
         Ok(Self { link, out: BytesMut::new(), partial: Vec::new() })
     }
@@ -94,14 +95,15 @@ impl Wire {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         match &mut self.link {
-            Link::Tcp(stream) => write_tcp(stream, &mut self.out, cx),
+            Link::Tcp(Stream::Plain(socket)) => write_plain(socket, &mut self.out, cx),
+            Link::Tcp(stream) => write_tls(stream, &mut self.out, cx),
             Link::WebSocket(socket) => write_websocket(socket, &mut self.out, cx),
         }
     }
 }
 
-async fn upgrade(gateway: &Gateway, stream: TcpStream) -> Result<WebSocketStream<TcpStream>, Trouble> {
-    let uri = gateway.to_string();
+async fn upgrade(address: &GatewayAddress, stream: Stream) -> Result<WebSocketStream<Stream>, Trouble> {
+    let uri = address.to_string();
     let builder = ClientBuilder::new().uri(&uri).map_err(|_| Trouble::Handshake)?;
     let limits = Limits::default().max_payload_len(Some(CLIENT_FRAME_BYTES_MAX + 1));
     let builder = builder.limits(limits).config(Config::default().flush_threshold(FLUSH_BYTES));
@@ -109,7 +111,7 @@ async fn upgrade(gateway: &Gateway, stream: TcpStream) -> Result<WebSocketStream
     upgraded.map(|(socket, _)| socket).map_err(|_| Trouble::Handshake)
 }
 
-fn write_tcp(stream: &TcpStream, out: &mut BytesMut, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
+fn write_plain(stream: &TcpStream, out: &mut BytesMut, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
     while !out.is_empty() {
         match stream.try_write(out) {
             Ok(count) => out.advance(count),
@@ -122,8 +124,18 @@ fn write_tcp(stream: &TcpStream, out: &mut BytesMut, cx: &mut Context<'_>) -> Po
     Poll::Ready(Ok(()))
 }
 
+fn write_tls(stream: &mut Stream, out: &mut BytesMut, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
+    let lost = |error: std::io::Error| Trouble::Lost(error.kind());
+    while !out.is_empty() {
+        let count = ready!(Pin::new(&mut *stream).poll_write(cx, out)).map_err(lost)?;
+        out.advance(count);
+    }
+    // What is encrypted may still wait for the socket.
+    Pin::new(stream).poll_flush(cx).map_err(lost)
+}
+
 fn write_websocket(
-    socket: &mut WebSocketStream<TcpStream>,
+    socket: &mut WebSocketStream<Stream>,
     out: &mut BytesMut,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Trouble>> {
@@ -152,7 +164,7 @@ fn next_message(frames: &mut Bytes) -> Option<Message> {
 }
 
 fn poll_tcp(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     partial: &mut Vec<u8>,
     out: &mut BytesMut,
     cx: &mut Context<'_>,
@@ -199,7 +211,7 @@ fn each_frame(bytes: &[u8], mut take: impl FnMut(u8, &[u8]) -> Result<(), Troubl
 }
 
 fn poll_websocket(
-    socket: &mut WebSocketStream<TcpStream>,
+    socket: &mut WebSocketStream<Stream>,
     out: &mut BytesMut,
     cx: &mut Context<'_>,
     take: &mut Take<'_>,
@@ -232,17 +244,32 @@ fn lost(error: Error) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use pintail_testkit::Certificates;
+    use pintail_tls::{Alpn, ServerIdentity, Trust};
     use pintail_wire::{encode_frame, encode_frame_parts};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
 
-    async fn pair() -> (Wire, TcpStream) {
+    const BOTH: [&str; 2] = ["tcp", "tls"];
+
+    async fn pair(scheme: &str) -> (Wire, Stream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let (wire, accepted) = tokio::join!(Wire::dial(&gateway), listener.accept());
-        (wire.unwrap(), accepted.unwrap().0)
+        let address = format!("{scheme}://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let certificates = Certificates::new();
+        let trust = Trust::in_file(&certificates.ca_file()).unwrap();
+        let gateways = Gateways { addresses: Vec::new(), trust: Some(trust) };
+        let accept = async {
+            let (socket, _) = listener.accept().await.unwrap();
+            if scheme == "tcp" {
+                return Stream::from(socket);
+            }
+            let identity = ServerIdentity::read(&certificates.server_certificate(), &certificates.server_key());
+            identity.unwrap().acceptor(Alpn::None).accept(socket).await.unwrap()
+        };
+        let (wire, accepted) = tokio::join!(Wire::dial(&gateways, &address), accept);
+        (wire.unwrap(), accepted)
     }
 
     async fn turn(wire: &mut Wire, take: &mut Take<'_>) -> Result<(), Trouble> {
@@ -252,62 +279,70 @@ mod tests {
 
     #[tokio::test]
     async fn frames_arrive_however_they_are_cut_and_answers_leave_at_once() {
-        let (mut wire, mut peer) = pair().await;
-        let mut sent = BytesMut::new();
-        encode_frame_parts(&mut sent, 7, &[b"one"]);
-        encode_frame_parts(&mut sent, 8, &[&[9; CLIENT_FRAME_BYTES_MAX]]);
-        encode_frame_parts(&mut sent, 9, &[b""]);
-        let exchange = async {
-            for piece in sent.chunks(10_001) {
-                peer.write_all(piece).await.unwrap();
-            }
-            let mut answer = [0; 15];
-            peer.read_exact(&mut answer).await.unwrap();
-            answer
-        };
-        let mut arrived = Vec::new();
-        let receive = async {
-            while arrived.len() < 3 {
-                let mut take = |kind, body: &[u8], out: &mut BytesMut| {
-                    arrived.push((kind, body.len()));
-                    encode_frame(out, kind, b"");
-                    Ok(())
-                };
-                turn(&mut wire, &mut take).await.unwrap();
-            }
-        };
-        let (answer, ()) = tokio::join!(exchange, receive);
-        assert_eq!(arrived, [(7, 3), (8, CLIENT_FRAME_BYTES_MAX), (9, 0)]);
-        assert_eq!(answer, *b"\0\0\0\x01\x07\0\0\0\x01\x08\0\0\0\x01\x09");
-        assert!(wire.partial.is_empty() && wire.partial.capacity() == 0, "one who waits keeps no buffer");
-        drop(peer);
-        let mut nothing = |_, _: &[u8], _: &mut BytesMut| Ok(());
-        assert_eq!(turn(&mut wire, &mut nothing).await, Err(Trouble::Lost(ErrorKind::UnexpectedEof)));
+        for scheme in BOTH {
+            let (mut wire, mut peer) = pair(scheme).await;
+            let mut sent = BytesMut::new();
+            encode_frame_parts(&mut sent, 7, &[b"one"]);
+            encode_frame_parts(&mut sent, 8, &[&[9; CLIENT_FRAME_BYTES_MAX]]);
+            encode_frame_parts(&mut sent, 9, &[b""]);
+            let exchange = async {
+                for piece in sent.chunks(10_001) {
+                    peer.write_all(piece).await.unwrap();
+                    peer.flush().await.unwrap();
+                }
+                let mut answer = [0; 15];
+                peer.read_exact(&mut answer).await.unwrap();
+                answer
+            };
+            let mut arrived = Vec::new();
+            let receive = async {
+                while arrived.len() < 3 {
+                    let mut take = |kind, body: &[u8], out: &mut BytesMut| {
+                        arrived.push((kind, body.len()));
+                        encode_frame(out, kind, b"");
+                        Ok(())
+                    };
+                    turn(&mut wire, &mut take).await.unwrap();
+                }
+            };
+            let (answer, ()) = tokio::join!(exchange, receive);
+            assert_eq!(arrived, [(7, 3), (8, CLIENT_FRAME_BYTES_MAX), (9, 0)]);
+            assert_eq!(answer, *b"\0\0\0\x01\x07\0\0\0\x01\x08\0\0\0\x01\x09");
+            assert!(wire.partial.is_empty() && wire.partial.capacity() == 0, "one who waits keeps no buffer");
+            drop(peer);
+            let mut nothing = |_, _: &[u8], _: &mut BytesMut| Ok(());
+            assert_eq!(turn(&mut wire, &mut nothing).await, Err(Trouble::Lost(ErrorKind::UnexpectedEof)));
+        }
     }
 
     #[tokio::test]
     async fn a_length_that_cannot_be_ends_the_connection() {
-        for length in [0_u32, 70_000, u32::MAX] {
-            let (mut wire, mut peer) = pair().await;
-            peer.write_all(&length.to_be_bytes()).await.unwrap();
-            let mut nothing = |_, _: &[u8], _: &mut BytesMut| Ok(());
-            assert_eq!(turn(&mut wire, &mut nothing).await, Err(Trouble::Malformed));
+        for scheme in BOTH {
+            for length in [0_u32, 70_000, u32::MAX] {
+                let (mut wire, mut peer) = pair(scheme).await;
+                peer.write_all(&length.to_be_bytes()).await.unwrap();
+                peer.flush().await.unwrap();
+                let mut nothing = |_, _: &[u8], _: &mut BytesMut| Ok(());
+                assert_eq!(turn(&mut wire, &mut nothing).await, Err(Trouble::Malformed));
+            }
         }
     }
 
     #[tokio::test]
     async fn a_peer_that_reads_late_gets_everything() {
-        let (mut wire, mut peer) = pair().await;
-        for _ in 0..256 {
-            encode_frame_parts(wire.out(), 1, &[&[5; CLIENT_FRAME_BYTES_MAX]]);
+        for scheme in BOTH {
+            let (mut wire, mut peer) = pair(scheme).await;
+            for _ in 0..256 {
+                encode_frame_parts(wire.out(), 1, &[&[5; CLIENT_FRAME_BYTES_MAX]]);
+            }
+            let expected = wire.out().len();
+            let read = async {
+                let mut all = vec![0; expected];
+                peer.read_exact(&mut all).await.unwrap();
+            };
+            let (written, ()) = tokio::join!(wire.flush(), read);
+            assert_eq!(written, Ok(()));
+            assert!(wire.out().is_empty());
         }
-        let expected = wire.out().len();
-        let read = async {
-            let mut all = vec![0; expected];
-            peer.read_exact(&mut all).await.unwrap();
-        };
-        let (written, ()) = tokio::join!(wire.flush(), read);
-        assert_eq!(written, Ok(()));
-        assert!(wire.out().is_empty());
     }
 }

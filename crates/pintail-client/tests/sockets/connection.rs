@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gateway::{DEADLINE, Gateway, Peer, Protocol, event, playing_room};
+use crate::gateway::{ALL, DEADLINE, Gateway, Peer, Protocol, event, playing_room};
 use pintail_client::{
     CallError, Client, ClientConfig, Disconnect, Ended, ErrorCode, Event, Events, GoodbyeReason, ResumeToken,
 };
@@ -10,8 +10,6 @@ use pintail_wire::client::{Error, Goodbye, lobby_request};
 use pintail_wire::kind;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-
-const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::WebSocket];
 
 /// A client that is logged in, its gateway, and the gateway's end of the connection.
 async fn connected(protocol: Protocol) -> (Client, Events, Gateway, Peer, ResumeToken) {
@@ -26,7 +24,7 @@ async fn connected(protocol: Protocol) -> (Client, Events, Gateway, Peer, Resume
 
 #[tokio::test]
 async fn a_client_logs_in_and_knows_who_it_is() {
-    for protocol in BOTH {
+    for protocol in ALL {
         let (client, _events, _gateway, mut peer, token) = connected(protocol).await;
         assert_eq!(client.session(), token.session());
         assert_eq!(client.name(), "Ada");
@@ -39,7 +37,7 @@ async fn a_client_logs_in_and_knows_who_it_is() {
 
 #[tokio::test]
 async fn a_refused_login_is_an_error_of_connect() {
-    for protocol in BOTH {
+    for protocol in ALL {
         let gateway = Gateway::start(protocol).await;
         let refuse = async {
             let mut peer = gateway.accept().await;
@@ -57,8 +55,9 @@ async fn a_refused_login_is_an_error_of_connect() {
 #[tokio::test]
 async fn connecting_to_nobody_fails_in_time_and_says_what_it_met() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    for scheme in ["tcp", "ws"] {
+    for scheme in ["tcp", "ws", "tls", "wss"] {
         let mut config = ClientConfig::new([format!("{scheme}://{free}").parse().unwrap()], "Ada");
+        config.trust = Gateway::start(Protocol::Tls).await.config().trust;
         config.connect_timeout = Duration::from_millis(300);
         let failed = timeout(DEADLINE, Client::connect(config)).await.unwrap().err();
         let Some(Ended::GaveUp { last: Disconnect::Unreachable { .. }, .. }) = failed else { panic!("{failed:?}") };
@@ -66,8 +65,29 @@ async fn connecting_to_nobody_fails_in_time_and_says_what_it_met() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_not_trusted_is_refused_with_what_to_do() {
+    for protocol in [Protocol::Tls, Protocol::WebSocketTls] {
+        let (gateway, other) = (Gateway::start(protocol).await, Gateway::start(protocol).await);
+        let mut config = gateway.config();
+        config.trust = other.config().trust;
+        config.connect_timeout = Duration::from_millis(300);
+        let server = async {
+            loop {
+                gateway.turned_down().await;
+            }
+        };
+        let failed = tokio::select! {
+            client = Client::connect(config) => client.err(),
+            () = server => unreachable!(),
+        };
+        let Some(Ended::GaveUp { last: Disconnect::Tls { cause, .. }, .. }) = failed else { panic!("{failed:?}") };
+        assert!(cause.contains("not trusted") && cause.contains("CA file"), "{cause}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_cut_the_client_resumes_and_its_call_is_answered() {
-    for protocol in BOTH {
+    for protocol in ALL {
         let (client, mut events, gateway, mut peer, token) = connected(protocol).await;
         let server = async {
             let (id, request) = peer.request().await;
@@ -149,6 +169,8 @@ async fn what_is_no_protocol_costs_the_connection_only() {
         (Protocol::Tcp, b"\0\0\0\x02\x01x"),
         (Protocol::Tcp, b"\0\0\0\x02\xa1x"),
         (Protocol::WebSocket, b"hello"),
+        (Protocol::Tls, b"\0\0\0\0"),
+        (Protocol::WebSocketTls, b"hello"),
     ] {
         let (_client, mut events, gateway, mut peer, token) = connected(protocol).await;
         peer.send_raw(bytes).await;
@@ -209,7 +231,7 @@ async fn a_call_that_nobody_answers_times_out() {
 
 #[tokio::test]
 async fn a_logout_reaches_the_gateway() {
-    for protocol in BOTH {
+    for protocol in ALL {
         let (client, mut events, _gateway, mut peer, _) = connected(protocol).await;
         let server = async {
             peer.expect(kind::client::LOGOUT).await;

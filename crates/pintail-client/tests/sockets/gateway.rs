@@ -7,13 +7,15 @@ use futures_util::{SinkExt, StreamExt};
 use pintail_client::{Address, ClientConfig, Event, Events, GameId, ResumeToken, Room, RoomId, RoomState, Round, Step};
 use pintail_core::{Seq, limits};
 use pintail_engine::backoff::BackoffPolicy;
+use pintail_testkit::Certificates;
+use pintail_tls::{AcceptError, Alpn, ServerIdentity, Stream, Trust};
 use pintail_wire::client::{
     GameAttach, GameAttached, LobbyReply, LobbyRequest, Login, RoomReply, Welcome, lobby_reply,
 };
 use pintail_wire::game::{Input, Reliable, shared_header};
 use pintail_wire::{Decoder, Frame, Message, encode_frame, kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_websockets::{Message as WsMessage, ServerBuilder, WebSocketStream};
 
@@ -26,21 +28,27 @@ pub(crate) const GAME: GameId = GameId { room: RoomId(5), round: Round(1) };
 pub(crate) enum Protocol {
     Tcp,
     WebSocket,
+    Tls,
+    WebSocketTls,
 }
+
+pub(crate) const ALL: [Protocol; 4] = [Protocol::Tcp, Protocol::WebSocket, Protocol::Tls, Protocol::WebSocketTls];
 
 pub(crate) struct Gateway {
     listener: TcpListener,
     protocol: Protocol,
+    certificates: Certificates,
 }
 
 pub(crate) enum Peer {
-    Tcp(TcpStream, BytesMut),
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    Tcp(Stream, BytesMut),
+    WebSocket(Box<WebSocketStream<Stream>>),
 }
 
 impl Gateway {
     pub(crate) async fn start(protocol: Protocol) -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), protocol }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener, protocol, certificates: Certificates::new() }
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -48,25 +56,45 @@ impl Gateway {
         match self.protocol {
             Protocol::Tcp => format!("tcp://{address}").parse().unwrap(),
             Protocol::WebSocket => format!("ws://{address}/ws").parse().unwrap(),
+            Protocol::Tls => format!("tls://{address}").parse().unwrap(),
+            Protocol::WebSocketTls => format!("wss://{address}/ws").parse().unwrap(),
         }
     }
 
     /// A client of this gateway alone, which comes back quickly.
     pub(crate) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new([self.address()], "Ada");
+        config.trust = Some(Trust::in_file(&self.certificates.ca_file()).unwrap());
         config.reconnect_backoff = BackoffPolicy { first: Duration::from_millis(10), max: Duration::from_millis(100) };
         config
     }
 
     pub(crate) async fn accept(&self) -> Peer {
-        let (stream, _) = timeout(DEADLINE, self.listener.accept()).await.expect("a client connects").unwrap();
+        let (socket, _) = timeout(DEADLINE, self.listener.accept()).await.expect("a client connects").unwrap();
+        let stream = match self.protocol {
+            Protocol::Tcp | Protocol::WebSocket => Stream::from(socket),
+            Protocol::Tls | Protocol::WebSocketTls => {
+                self.identity().acceptor(Alpn::None).accept(socket).await.unwrap()
+            }
+        };
         match self.protocol {
-            Protocol::Tcp => Peer::Tcp(stream, BytesMut::new()),
-            Protocol::WebSocket => {
+            Protocol::Tcp | Protocol::Tls => Peer::Tcp(stream, BytesMut::new()),
+            Protocol::WebSocket | Protocol::WebSocketTls => {
                 let (_, socket) = ServerBuilder::new().accept(stream).await.unwrap();
                 Peer::WebSocket(Box::new(socket))
             }
         }
+    }
+
+    pub(crate) fn identity(&self) -> ServerIdentity {
+        let (certificate, key) = (self.certificates.server_certificate(), self.certificates.server_key());
+        ServerIdentity::read(&certificate, &key).unwrap()
+    }
+
+    /// Waits for a client that goes away before anything can be said.
+    pub(crate) async fn turned_down(&self) -> AcceptError {
+        let (socket, _) = timeout(DEADLINE, self.listener.accept()).await.expect("a client connects").unwrap();
+        self.identity().acceptor(Alpn::None).accept(socket).await.expect_err("the client does not trust it")
     }
 
     /// Accepts a connection and welcomes its client.
@@ -134,6 +162,7 @@ impl Peer {
                 let mut frame = BytesMut::new();
                 encode_frame(&mut frame, kind, body);
                 stream.write_all(&frame).await.unwrap();
+                stream.flush().await.unwrap();
             }
             Self::WebSocket(socket) => {
                 let message = WsMessage::binary(Bytes::from([&[kind], body].concat()));
@@ -149,7 +178,10 @@ impl Peer {
     /// Bytes that need not be a frame.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         match self {
-            Self::Tcp(stream, _) => stream.write_all(bytes).await.unwrap(),
+            Self::Tcp(stream, _) => {
+                stream.write_all(bytes).await.unwrap();
+                stream.flush().await.unwrap();
+            }
             Self::WebSocket(socket) => {
                 let text = std::str::from_utf8(bytes).unwrap().to_owned();
                 socket.send(WsMessage::text(text)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gateway::{DEADLINE, GAME, Gateway, Peer, Protocol, event, playing_room};
+use crate::gateway::{ALL, DEADLINE, GAME, Gateway, Peer, Protocol, event, playing_room};
 use pintail_client::{Client, Event, Events, GameDetachReason, GameEndReason, PauseReason, ResumeToken, SendError};
 use pintail_core::limits::PENDING_INPUTS_MAX;
 use pintail_wire::client::{GameDetached, GameEnded};
@@ -46,7 +46,7 @@ async fn payload(events: &mut Events) -> String {
 
 #[tokio::test]
 async fn a_game_survives_a_cut_and_ends() {
-    for protocol in [Protocol::Tcp, Protocol::WebSocket] {
+    for protocol in ALL {
         let Table { client, mut events, gateway, mut peer, token } = playing(protocol).await;
         client.send("one").await.unwrap();
         client.send("two").await.unwrap();
@@ -106,7 +106,7 @@ async fn the_application_hears_of_a_pause_and_its_end() {
 
 #[tokio::test]
 async fn an_application_that_does_not_listen_stops_the_gateway_and_loses_nothing() {
-    for protocol in [Protocol::Tcp, Protocol::WebSocket] {
+    for protocol in ALL {
         let mut table = playing(protocol).await;
         let large = "x".repeat(16 * 1024);
         let mut sent = 0_u64;

@@ -1,5 +1,5 @@
 //! A gateway on real sockets, and clients that speak the protocol byte by byte.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, unused_imports, missing_docs, clippy::unwrap_used)]
 
 pub mod server;
 pub mod trouble;
@@ -13,6 +13,8 @@ use pintail_core::{ClusterSecret, Health, Kind, Slot};
 use pintail_gateway::{GatewayConfig, GatewayServer};
 use pintail_net::ServerConfig;
 use pintail_store::{EmbeddedStore, SharedStore};
+use pintail_testkit::Certificates;
+use pintail_tls::{ServerIdentity, Stream, Trust};
 use pintail_wire::client::{Error, Login, Welcome};
 use pintail_wire::kind::client as kind;
 use pintail_wire::{CLIENT_VERSION, Decoder, Frame, Message, encode_frame};
@@ -62,6 +64,18 @@ pub fn gateway_config() -> GatewayConfig {
         lame_duck: Duration::ZERO,
         ..GatewayConfig::new(server_config(), 1000)
     }
+}
+
+/// What a gateway shows that has these certificates.
+pub fn identity(certificates: &Certificates) -> ServerIdentity {
+    ServerIdentity::read(&certificates.server_certificate(), &certificates.server_key()).unwrap()
+}
+
+/// A connection with TLS, by someone who trusts these.
+pub async fn dial_tls(address: SocketAddr, certificates: &Certificates) -> Result<Stream, pintail_tls::HandshakeError> {
+    let trust = Trust::in_file(&certificates.ca_file()).unwrap();
+    let socket = TcpStream::connect(address).await.unwrap();
+    soon("a TLS handshake", trust.connect("127.0.0.1", socket)).await
 }
 
 pub struct TestGateway {
@@ -184,13 +198,25 @@ pub async fn http_get(address: SocketAddr, path: &str) -> String {
 
 /// A client that sends whatever a test wants it to.
 pub struct RawClient {
-    pub stream: TcpStream,
+    pub stream: Stream,
     buffer: BytesMut,
 }
 
 impl RawClient {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), buffer: BytesMut::new() }
+        Self::over(TcpStream::connect(address).await.unwrap().into())
+    }
+
+    pub fn over(stream: Stream) -> Self {
+        Self { stream, buffer: BytesMut::new() }
+    }
+
+    /// Logs in over a stream that is there already.
+    pub async fn log_in_over(stream: Stream, name: &str) -> (Self, Welcome) {
+        let mut client = Self::over(stream);
+        client.send(kind::LOGIN, &login(name, "")).await;
+        let welcome = client.welcome().await;
+        (client, welcome)
     }
 
     pub async fn log_in(address: SocketAddr, name: &str) -> (Self, Welcome) {
@@ -221,6 +247,7 @@ impl RawClient {
 
     pub async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     /// The next frame; `None` when the gateway has closed the connection.

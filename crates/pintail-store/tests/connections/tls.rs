@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use pintail_store::{BadRedisTls, RedisOptions, RedisStore};
 use pintail_testkit::{Certificates, ClientCertificates, FaultProxy, RedisServer};
+use pintail_tls::TlsError;
 
 use crate::support::{ANNOUNCEMENT, store, subscribe, until_heard, until_it_works, until_refused};
 
@@ -30,7 +31,7 @@ async fn a_server_of_an_unknown_authority_is_not_trusted() {
     assert!(why.contains("CA file"), "{why}");
     match RedisStore::connect(RedisOptions::new(&server.url()).unwrap()) {
         Ok(of_the_system) => drop(until_refused(&of_the_system, "not trusted").await),
-        Err(error) => assert!(matches!(error, BadRedisTls::NoAuthorities), "{error}"),
+        Err(error) => assert!(matches!(error, BadRedisTls::Files(TlsError::NoAuthorities)), "{error}"),
     }
 }
 
@@ -79,14 +80,14 @@ async fn files_that_cannot_be_used_are_named() {
     let (one, other) = (Certificates::new(), Certificates::new());
     let options = || RedisOptions::new("rediss://127.0.0.1").unwrap();
     let missing = options().with_ca_file("/nowhere/ca.pem").unwrap_err();
-    assert!(matches!(missing, BadRedisTls::Unreadable { .. }), "{missing:?}");
+    assert!(matches!(missing, BadRedisTls::Files(TlsError::Unreadable { .. })), "{missing:?}");
     assert!(missing.to_string().contains("/nowhere/ca.pem"), "{missing}");
     let key_for_ca = options().with_ca_file(one.client_key()).unwrap_err();
-    assert!(matches!(key_for_ca, BadRedisTls::NotPem { what: "certificate", .. }), "{key_for_ca:?}");
+    assert!(matches!(key_for_ca, BadRedisTls::Files(TlsError::NotPem { what: "certificate", .. })), "{key_for_ca:?}");
     let exchanged = options().with_client_certificate(one.client_certificate(), one.client_certificate()).unwrap_err();
-    assert!(matches!(exchanged, BadRedisTls::NotPem { what: "private key", .. }), "{exchanged:?}");
+    assert!(matches!(exchanged, BadRedisTls::Files(TlsError::NotPem { what: "private key", .. })), "{exchanged:?}");
     let mixed = options().with_client_certificate(one.client_certificate(), other.client_key()).unwrap_err();
-    assert!(matches!(mixed, BadRedisTls::Mismatch { .. }), "{mixed:?}");
+    assert!(matches!(mixed, BadRedisTls::Files(TlsError::Mismatch { .. })), "{mixed:?}");
     let plain = RedisOptions::new("redis://127.0.0.1").unwrap().with_ca_file(one.ca_file()).unwrap();
     assert!(matches!(RedisStore::connect(plain).unwrap_err(), BadRedisTls::Unused));
 

@@ -12,8 +12,10 @@ use super::bench::BenchArgs;
 use super::games::JournalArgs;
 use super::health::HealthArgs;
 use super::period::{self, Period};
+use super::play::PlayArgs;
 use super::secret::SecretText;
 use super::store::StoreArgs;
+use super::tls::TlsArgs;
 use super::values::{self, AdminAddress, Switch};
 
 /// A distributed game server: sessions and rooms survive any of its processes.
@@ -166,7 +168,8 @@ pub(crate) struct ServerArgs {
 #[command(after_help = "\
 Examples:
   pintail gateway --redis redis://127.0.0.1:6379
-  PINTAIL_CLUSTER_SECRET=… pintail gateway --redis redis://10.0.0.5:6379 --advertise 10.0.0.7")]
+  PINTAIL_CLUSTER_SECRET=… pintail gateway --redis redis://10.0.0.5:6379 --advertise 10.0.0.7
+  pintail gateway --redis … --tls-cert /etc/pintail/tls.crt --tls-key /etc/pintail/tls.key     players over TLS")]
 pub(crate) struct GatewayArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -194,6 +197,9 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "PERIOD", env = "PINTAIL_LAME_DUCK", help_heading = "Server",
           default_value_t = Period(limits::LAME_DUCK), value_parser = period::wait)]
     pub(crate) lame_duck: Period,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     #[command(flatten)]
     pub(crate) health: HealthArgs,
@@ -308,6 +314,9 @@ pub(crate) struct DevArgs {
     pub(crate) self_check: Switch,
 
     #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+
+    #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
 
@@ -371,57 +380,6 @@ pub(crate) struct DrainArgs {
     /// Ask it, and don't wait
     #[arg(long)]
     pub(crate) no_wait: bool,
-
-    #[command(flatten)]
-    pub(crate) common: CommonArgs,
-}
-
-/// Where `pintail play` looks for a gateway.
-pub(crate) const DEFAULT_GATEWAY: &str = "127.0.0.1:5555";
-
-/// `pintail play`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pintail play gomoku                         against whoever comes next
-  pintail play gomoku --private               in a room of your own; it shows the code that friends join with
-  pintail play gomoku --invite 7K3-Q9F        in a friend's room
-  pintail play gomoku --gateway 10.0.0.7,10.0.0.8    through either: when one gateway dies, through the other
-  pintail play my-game                        any game: its messages as JSON, one a line")]
-pub(crate) struct PlayArgs {
-    /// Which game, such as gomoku, arena or echo
-    #[arg(value_name = "GAME")]
-    pub(crate) game: String,
-
-    /// The gateway to connect to: host:port, tcp://host:port or ws://host:port/ws
-    ///
-    /// Several, each with its own --gateway or with commas between them, are tried one after another: when one dies, the
-    /// game goes on through the next.
-    #[arg(long, value_name = "ADDR", env = "PINTAIL_GATEWAY", default_value = DEFAULT_GATEWAY, value_delimiter = ',')]
-    pub(crate) gateway: Vec<pintail_client::Address>,
-
-    /// What you are called
-    ///
-    /// [default: the name of your account, or `player`]
-    #[arg(long, value_name = "NAME", env = "PINTAIL_NAME")]
-    pub(crate) name: Option<String>,
-
-    /// Join the room of this id, as `rooms` lists it
-    #[arg(long, value_name = "ID", env = "PINTAIL_ROOM", conflicts_with_all = ["invite", "private"])]
-    pub(crate) room: Option<pintail_core::RoomId>,
-
-    /// Join the room of this invite code
-    #[arg(long, value_name = "CODE", env = "PINTAIL_INVITE", conflicts_with = "private")]
-    pub(crate) invite: Option<String>,
-
-    /// Make a room that only those with its code can join
-    #[arg(long)]
-    pub(crate) private: bool,
-
-    /// The game's settings as JSON, for a new room or to look for one with the same
-    /// [default: the game's own]
-    #[arg(long, value_name = "JSON", env = "PINTAIL_SETTINGS", default_value = "", hide_default_value = true)]
-    pub(crate) settings: String,
 
     #[command(flatten)]
     pub(crate) common: CommonArgs,

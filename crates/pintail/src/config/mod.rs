@@ -6,8 +6,10 @@
 //! | [`bench`] | those of the stress test |
 //! | [`file`] | the settings of the TOML file |
 //! | [`environment`] | refuses `PINTAIL_…` variables that are no setting |
+//! | [`play`] | those of a player in the terminal |
 //! | [`values`], [`period`] | how the text of a setting is read |
 //! | [`store`] | where the store is |
+//! | [`tls`] | the certificate that gateways show to players |
 //! | [`health`] | the periods and limits by which servers watch each other |
 //! | [`games`] | how a game server keeps its games |
 //! | [`secret`] | settings that are never shown |
@@ -20,9 +22,11 @@ mod file;
 pub(crate) mod games;
 pub(crate) mod health;
 pub(crate) mod period;
+pub(crate) mod play;
 pub(crate) mod secret;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod tls;
 mod values;
 
 use std::ffi::OsString;

@@ -5,10 +5,12 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use pintail_core::gateway_address::Encryption;
 use pintail_core::{AdminToken, ClusterSecret, Kind};
 use pintail_net::ServerConfig;
 use pintail_net::address::is_beyond_loopback;
 use pintail_net::trace::TraceExport;
+use pintail_tls::ServerIdentity;
 use thiserror::Error;
 
 use super::args::{DevArgs, GameArgs, GatewayArgs, LobbyArgs, ServerArgs};
@@ -38,6 +40,9 @@ pub(crate) enum Impossible {
     /// A certificate or key can't be used.
     #[error("TLS to Redis (--redis-ca, --redis-cert, --redis-key): {0}")]
     RedisTls(String),
+    /// The certificate for players can't be used.
+    #[error("TLS for players (--tls-cert, --tls-key): {0}")]
+    Tls(String),
     /// A certificate without its key, or the other way round.
     #[error("{0} is of no use without {1}: give both or neither")]
     HalfOfAPair(&'static str, &'static str),
@@ -170,6 +175,8 @@ pub(crate) struct ServerSettings {
     pub(crate) games: GameSettings,
     /// How many threads carry a gateway's connections.
     pub(crate) threads: NonZeroUsize,
+    /// What a gateway shows to players; `None` if nothing is encrypted.
+    pub(crate) tls: Option<ServerIdentity>,
 }
 
 /// The settings that differ by kind.
@@ -189,7 +196,8 @@ impl ServerSettings {
     pub(crate) fn of_gateway(args: &GatewayArgs) -> Result<Self, Impossible> {
         let health = args.health.health(args.store.store_timeout)?;
         let own = OfKind { kind: Kind::Gateway, capacity: args.capacity, grace: args.lame_duck.0, http: args.http };
-        Ok(Self { threads: threads(args.threads), ..Self::new(own, &args.server, health)? })
+        let tls = args.tls.identity()?;
+        Ok(Self { threads: threads(args.threads), tls, ..Self::new(own, &args.server, health)? })
     }
 
     /// What the settings of a lobby server mean.
@@ -242,7 +250,13 @@ impl ServerSettings {
             grace,
             games: GameSettings::default(),
             threads: NonZeroUsize::MIN,
+            tls: None,
         })
+    }
+
+    /// Whether players can be listened to on their way.
+    pub(crate) const fn encryption(&self) -> Encryption {
+        if self.tls.is_some() { Encryption::Tls } else { Encryption::None }
     }
 
     /// The settings in the form that every kind of server takes.

@@ -20,13 +20,13 @@ use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use pintail_client::{
-    CallError, Client, ClientConfig, CreateRoom, Event, ListRooms, Room, RoomId, RoomState, RoomSummary,
+    CallError, Client, ClientConfig, CreateRoom, Event, ListRooms, Room, RoomId, RoomState, RoomSummary, Trust,
 };
 use pintail_core::PlayerName;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::args::PlayArgs;
+use crate::config::play::PlayArgs;
 use crate::failure::Failure;
 use crate::output::{printable, say, table};
 use crate::program;
@@ -54,7 +54,10 @@ const LINE_BYTES_MAX: u64 = 16 * 1024;
 pub(crate) async fn run(args: &PlayArgs) -> Result<(), Failure> {
     let stop = stop_on_signal(args.common.log_format, "leaving".to_owned())?;
     let name = player_name(args.name.as_deref())?;
-    let config = ClientConfig { connect_timeout: CONNECT_TIMEOUT, ..ClientConfig::new(args.gateway.clone(), name) };
+    let trust = args.ca.as_deref().map(Trust::in_file).transpose();
+    let trust = trust.map_err(|error| Failure::usage(format!("--ca: {error}")))?;
+    let config =
+        ClientConfig { connect_timeout: CONNECT_TIMEOUT, trust, ..ClientConfig::new(args.gateway.clone(), name) };
     let (client, mut events) = tokio::select! {
         connected = Client::connect(config) => connected.map_err(|why| not_let_in(&why))?,
         () = stop.cancelled() => return Ok(()),

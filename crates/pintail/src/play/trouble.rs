@@ -45,6 +45,11 @@ pub(crate) fn not_let_in(why: &Ended) -> Failure {
         Ended::GaveUp { last: last @ (Disconnect::Refused { .. } | Disconnect::Goodbye { .. }), .. } => {
             Failure::new(lost(last))
         }
+        // Likewise, and what it shows is not good enough for this player.
+        Ended::GaveUp { last: last @ Disconnect::Tls { .. }, .. } => {
+            Failure::new(format!("{} (--ca FILE names the authorities to trust)", lost(last)))
+        }
+        Ended::NobodyTrusted => Failure::new(format!("{why} (--ca FILE)")),
         Ended::LoginRefused { .. } | Ended::Goodbye { .. } => Failure::new(ended(why)),
         other => {
             let why = ended(other);

@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use pintail_bench::Gateway;
+use pintail_bench::Gateways;
 use pintail_bench::cluster::{Cluster, ClusterError, Launcher, Plan, StoreChoice};
 use pintail_bench::pins::{Cores, PinChoice, Pins};
 use pintail_bench::process::Watched;
 use pintail_bench::profile::AdminPort;
 use pintail_bench::reach::OtherEnd;
+use pintail_core::GatewayAddress;
+use pintail_core::gateway_address::Encryption;
 use pintail_store::{RedisOptions, RedisStore};
-use tokio::net::TcpStream;
+use pintail_tls::{TlsError, Trust};
 use tokio::time::timeout;
 
-use crate::config::args::DEFAULT_GATEWAY;
 use crate::config::bench::options::{PlaceArgs, ResultArgs, Store, Transport};
 use crate::config::bench::{HOLD, TRIVIAL};
+use crate::config::play::DEFAULT_GATEWAY;
 use crate::config::secret::RedisUrl;
 use crate::failure::Failure;
 use crate::serve::COMMAND_PATIENCE;
 
-/// How long a gateway may take to accept a connection before it counts as missing.
+/// How long a gateway may take to accept a connection, and to say who it is, before it counts as missing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where the load goes.
@@ -28,7 +30,7 @@ pub(super) enum Place {
     /// A cluster that runs.
     Running {
         /// Its gateways.
-        gateways: Vec<Gateway>,
+        gateways: Gateways,
         /// Its servers' admin ports, as far as they are known.
         admin: Vec<AdminPort>,
     },
@@ -44,7 +46,7 @@ pub(super) enum Place {
 /// A cluster that takes the load.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) gateways: Vec<Gateway>,
+    pub(super) gateways: Gateways,
     pub(super) processes: Vec<Watched>,
     pub(super) admin: Vec<AdminPort>,
     /// What it is, in words.
@@ -83,9 +85,10 @@ impl Place {
             }
             return Ok(Self::Own { plan, transport: args.transport });
         }
-        let gateways = if args.target.is_empty() { vec![default_gateway().await?] } else { args.target.clone() };
-        for gateway in &gateways {
-            if let Err(why) = reach(gateway).await {
+        let addresses = if args.target.is_empty() { vec![default_gateway().await?] } else { args.target.clone() };
+        let gateways = Gateways { trust: trust(args)?, addresses };
+        for gateway in &gateways.addresses {
+            if let Err(why) = reach(&gateways, gateway).await {
                 return Err(Failure::new(format!(
                     "no gateway answers at {gateway} ({why}): check the address and that it runs, or use --self for a \
                      cluster that is started for the test"
@@ -99,7 +102,7 @@ impl Place {
     /// Who holds the other end of the players' connections.
     pub(super) fn other_end(&self) -> OtherEnd {
         match self {
-            Self::Running { gateways, .. } => OtherEnd::Elsewhere(gateways.len() as u64),
+            Self::Running { gateways, .. } => OtherEnd::Elsewhere(gateways.addresses.len() as u64),
             Self::Own { plan, .. } if plan.store == StoreChoice::Embedded => OtherEnd::OneProcess(plan.gateways.into()),
             Self::Own { plan, .. } => OtherEnd::Processes(plan.gateways.into()),
         }
@@ -115,7 +118,7 @@ impl Place {
                 gateways: gateways.clone(),
                 processes: Vec::new(),
                 admin: admin.clone(),
-                description: gateways.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                description: gateways.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
                 cluster: None,
             }),
             Self::Own { plan, transport } => {
@@ -142,9 +145,11 @@ impl Opened {
             Transport::Tcp => cluster.gateways(),
             Transport::Websocket => cluster.websocket_gateways(),
         };
-        let over = match transport {
-            Transport::Tcp => "",
-            Transport::Websocket => "; players over WebSockets",
+        let over = match (transport, gateways.trust.is_some()) {
+            (Transport::Tcp, false) => "",
+            (Transport::Tcp, true) => "; players over TCP with TLS (tls)",
+            (Transport::Websocket, false) => "; players over WebSockets",
+            (Transport::Websocket, true) => "; players over WebSockets with TLS (wss)",
         };
         let pins = pins.to_string();
         let pinned = if pins.is_empty() { String::new() } else { format!("; pinned to cores {pins}") };
@@ -175,6 +180,7 @@ fn plan(args: &PlaceArgs, pins: &Pins) -> Result<Plan, Failure> {
         gateways: args.gateways,
         lobbies: args.lobby_servers,
         games: args.game_servers,
+        encryption: if args.tls { Encryption::Tls } else { Encryption::None },
         pins: Pins { redis, ..pins.clone() },
     })
 }
@@ -187,14 +193,26 @@ fn launcher() -> Result<Launcher, Failure> {
 }
 
 /// The gateway that a cluster on this machine has by itself.
-async fn default_gateway() -> Result<Gateway, Failure> {
-    let gateway: Gateway = DEFAULT_GATEWAY.parse().expect("a constant address");
-    match reach(&gateway).await {
+async fn default_gateway() -> Result<GatewayAddress, Failure> {
+    let gateway: GatewayAddress = DEFAULT_GATEWAY.parse().expect("a constant address");
+    match reach(&Gateways::default(), &gateway).await {
         Ok(()) => Ok(gateway),
         Err(_) => Err(Failure::new(format!(
             "no gateway answers at {DEFAULT_GATEWAY}, which is where one is looked for by itself: name those of a cluster \
              that runs with --target ADDR, or have one started for the test with --self"
         ))),
+    }
+}
+
+/// Whom players trust, if any of the gateways speaks TLS.
+fn trust(args: &PlaceArgs) -> Result<Option<Trust>, Failure> {
+    let unusable = |error: TlsError| Failure::usage(format!("--ca: {error}"));
+    match &args.ca {
+        Some(file) => Trust::in_file(file).map(Some).map_err(unusable),
+        None if args.target.iter().any(|gateway| gateway.encryption() == Encryption::Tls) => {
+            Trust::in_system().map(Some).map_err(unusable)
+        }
+        None => Ok(None),
     }
 }
 
@@ -207,8 +225,8 @@ async fn ask_redis(url: &RedisUrl) -> Result<(), Failure> {
     redis.ping().await.map_err(|error| unusable(&error))
 }
 
-async fn reach(gateway: &Gateway) -> Result<(), String> {
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(gateway.authority())).await {
+async fn reach(gateways: &Gateways, gateway: &GatewayAddress) -> Result<(), String> {
+    match timeout(CONNECT_TIMEOUT, gateways.dial(gateway)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("nothing was heard for {} s", CONNECT_TIMEOUT.as_secs())),

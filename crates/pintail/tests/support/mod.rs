@@ -42,7 +42,8 @@ impl Server {
         let line = program.wait_for("ready: Server:");
         let mut words = line.split("ready: ").nth(1).unwrap().split([' ', ',']);
         let slot = words.next().unwrap().to_owned();
-        let address = words.find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+        let address = |word: &str| word.strip_prefix("tls://").unwrap_or(word).parse().ok();
+        let address = words.find_map(address).unwrap_or_else(|| panic!("{line}"));
         let admin = line.split("metrics http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
         Self { slot, address, admin, program }
     }

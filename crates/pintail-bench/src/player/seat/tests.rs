@@ -54,7 +54,7 @@ struct Rig {
 
 impl Rig {
     fn new(every: Option<Duration>) -> Self {
-        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), Recorder::new(INPUT));
+        let stage = Stage::new(crate::Gateways::default(), 7, Alarms::new().unwrap(), Recorder::new(INPUT));
         let kind = BotKind {
             name: String::new(),
             game: String::new(),

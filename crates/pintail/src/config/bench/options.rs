@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum, value_parser};
-use pintail_bench::Gateway;
 use pintail_bench::condition::Condition;
 use pintail_bench::pins::PinChoice;
+use pintail_core::GatewayAddress;
 
 use crate::config::period::{self, Period};
 use crate::config::secret::RedisUrl;
@@ -28,11 +28,17 @@ pub(crate) struct TestArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct PlaceArgs {
-    /// The gateways of a cluster that runs: host:port, tcp://host:port or ws://host:port/ws; several with commas
+    /// The gateways of a cluster that runs: host:port, tls://host:port, ws://host:port/ws or wss://host:port/ws; several
+    /// with commas
     ///
     /// Without it and without --self, the gateway at 127.0.0.1:5555.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', conflicts_with = "own")]
-    pub(crate) target: Vec<Gateway>,
+    pub(crate) target: Vec<GatewayAddress>,
+
+    /// Whom players trust at addresses with TLS (tls://, wss://): the certificates of the authorities in this file (PEM)
+    /// [default: those that the system trusts]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "own")]
+    pub(crate) ca: Option<PathBuf>,
 
     /// Start a cluster for the test, each server a process of its own, and end it after
     #[arg(id = "own", long = "self")]
@@ -62,6 +68,10 @@ pub(crate) struct PlaceArgs {
     /// How the players of --self connect
     #[arg(long, value_name = "TRANSPORT", default_value = "tcp", requires = "own")]
     pub(crate) transport: Transport,
+
+    /// Have the players of --self connect with TLS, by a certificate that is made for the test
+    #[arg(long, requires = "own")]
+    pub(crate) tls: bool,
 
     /// Which cores the parts run on: `auto`, `off`, or such as `servers=0,load=1,redis=1` (several: `servers=0-2+5`)
     ///
@@ -137,8 +147,8 @@ pub(crate) struct ResultArgs {
 
     /// Put the same load on a trivial server too, and report how many times its CPU time Pintail took
     ///
-    /// It is one process and one thread that answers as little as can be: what this machine takes at least. For `echo` and
-    /// `broadcast`.
+    /// It is one process and one thread that answers as little as can be, over plain TCP whatever the transport: what this
+    /// machine takes at least. For `echo` and `broadcast`.
     #[arg(long)]
     pub(crate) calibrate: bool,
 }
@@ -155,7 +165,7 @@ pub(crate) enum Store {
 /// How players connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
-    /// Plain TCP
+    /// TCP
     Tcp,
     /// WebSockets
     Websocket,
