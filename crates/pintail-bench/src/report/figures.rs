@@ -27,9 +27,9 @@ impl ProcessUse {
 }
 
 impl Run {
-    /// How many of what `primary` names were done.
+    /// How many of what `primary` names were done. What was lost was not.
     pub fn operations(&self) -> u64 {
-        self.measures.get(&self.primary).map_or(0, |measure| measure.count)
+        self.measures.get(&self.primary).map_or(0, Measure::done)
     }
 
     /// How many of what `primary` names were done each second.
@@ -108,6 +108,11 @@ impl Report {
 }
 
 impl Measure {
+    /// How many were done.
+    pub fn done(&self) -> u64 {
+        self.count.saturating_sub(self.lost)
+    }
+
     /// What was measured in several runs, as one distribution.
     ///
     /// # Errors
@@ -120,7 +125,7 @@ impl Measure {
         for measure in measures {
             all.add(measure.to_histogram()?).expect("it grows by itself");
         }
-        Ok(Self::of(&all))
+        Ok(Self { lost: measures.iter().map(|measure| measure.lost).sum(), ..Self::of(&all) })
     }
 }
 
@@ -152,6 +157,21 @@ mod tests {
         let cost = run.cpu_per_message().expect("servers and messages");
         assert!((cost - cpu * 1e6 / run.operations() as f64).abs() < 1e-9);
         assert!(run.servers.iter().any(|server| !server.is_server), "Redis is among the processes and not counted");
+    }
+
+    #[test]
+    fn what_was_lost_was_not_done() {
+        let mut run = run(1);
+        (run.seconds, run.errors) = (10.0, [("delivery never done".to_owned(), 600)].into());
+        let delivered = Measure { lost: 600, ..measure(1..=1_000) };
+        run.measures.insert("delivery".into(), delivered.clone());
+        assert_eq!((run.operations(), run.throughput(), run.error_rate()), (400, 40.0, Some(0.6)));
+        let cost = run.server_cpu_seconds().expect("servers") * 1e6 / 400.0;
+        assert_eq!(run.cpu_per_message(), Some(cost));
+        let both = Measure::of_all(&[&delivered, &measure(1..=1_000)]).expect("sound histograms");
+        assert_eq!((both.count, both.lost, both.done()), (2_000, 600, 1_400));
+        run.measures.insert("delivery".into(), Measure { lost: 9, ..measure(1..=3) });
+        assert_eq!(run.operations(), 0, "also of a file that was edited");
     }
 
     #[test]
