@@ -1,7 +1,7 @@
 //! Figures made from what was measured, one run or several.
 
 use super::format::{duration, micros, percent};
-use super::{HistogramError, Measure, ProcessUse, Report, Run};
+use super::{HistogramError, Measure, ProcessUse, Report, Run, Sample};
 
 /// From here on the load is its own limit: a core that is busy all the time sends and receives late.
 const GENERATOR_BUSY: f64 = 0.9;
@@ -34,7 +34,7 @@ impl Run {
 
     /// How many of what `primary` names were done each second.
     pub fn throughput(&self) -> f64 {
-        if self.seconds > 0.0 { self.operations() as f64 / self.seconds } else { 0.0 }
+        per_second(self.operations(), self.seconds)
     }
 
     /// CPU seconds of Pintail's servers; `None` if they run elsewhere.
@@ -66,6 +66,20 @@ impl Run {
     pub fn error_rate(&self) -> Option<f64> {
         let errors = self.error_count();
         per(errors as f64, errors + self.operations())
+    }
+
+    /// What was seen second by second, each with how long it was: one that came late is longer, the last one may be shorter.
+    pub fn timed_series(&self) -> impl Iterator<Item = (&Sample, f64)> {
+        let begins = std::iter::once(0.0).chain(self.series.iter().map(|sample| sample.at));
+        self.series.iter().zip(begins).map(|(sample, begin)| (sample, sample.at - begin))
+    }
+
+    /// The most messages that the players were sent in a second; `None` if no second was seen. Samples of less than half a
+    /// second say little of a whole one and are left out, unless there are no others.
+    pub fn received_at_most(&self) -> Option<f64> {
+        let rate = |(sample, seconds): (&Sample, f64)| per_second(sample.received, seconds);
+        let long = self.timed_series().filter(|(_, seconds)| *seconds >= 0.5).map(rate).reduce(f64::max);
+        long.or_else(|| self.timed_series().map(rate).reduce(f64::max))
     }
 
     /// How much of a core the load generator used; `None` if no time was measured.
@@ -132,6 +146,11 @@ impl Measure {
 /// A share of a sum; `None` if it is of none.
 pub(crate) fn per(sum: f64, number: u64) -> Option<f64> {
     (number > 0).then(|| sum / number as f64)
+}
+
+/// How many there were in each second; 0 in no time.
+pub(crate) fn per_second(number: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { number as f64 / seconds } else { 0.0 }
 }
 
 /// The value in the middle; `None` if there is none.
