@@ -99,6 +99,14 @@ impl Outcome {
                 "The most logins were {logins:.0} in one second: after the last one the players are idle."
             ));
         }
+        if let Scenario::Match(_) = test.scenario {
+            notes.push(
+                "`lateness` is how much later a step's answers came than those of the quickest step that the bot heard: how \
+                 much steps vary. A delay that all of them have is not in it; `delivery` has it, and the wait for the next \
+                 step."
+                    .to_owned(),
+            );
+        }
         if cfg!(debug_assertions) {
             notes.push(
                 "This program was built without optimisation: for figures that mean something, build it with --release."
