@@ -185,7 +185,8 @@ impl<'a> BotContext<'a> {
         self.stage().recorder.borrow_mut().error(what);
     }
 
-    /// Leaves the game after this handler. All players of the room leave then, and others take their places.
+    /// Leaves the game after this handler. All players of the room leave then, and others take their places. What they have
+    /// under way is expected no longer.
     pub fn leave(&mut self) {
         self.hand.wants_to_leave = Wish::Leave;
     }

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 /// How exactly it is remembered when something was due. What is counted is so bounded by the time that is waited, and not by
 /// the messages that a load sends in it.
-const SLOT: Duration = Duration::from_millis(100);
+const SLOT: Duration = Duration::from_millis(SLOT_MILLIS as u64);
+
+const SLOT_MILLIS: u32 = 100;
+
+const SLOTS_PER_SECOND: u64 = 1000 / SLOT_MILLIS as u64;
 
 /// A tenth of a second, counted from a moment that all slots of a recorder have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +18,9 @@ pub(crate) struct Slot(u64);
 impl Slot {
     /// The slot of a moment, counted from `origin`.
     pub(crate) fn of(at: Instant, origin: Instant) -> Self {
-        let slot = at.saturating_duration_since(origin).as_nanos() / SLOT.as_nanos();
-        Self(u64::try_from(slot).unwrap_or(u64::MAX))
+        let since = at.saturating_duration_since(origin);
+        // It is asked for each message, so without dividing wide numbers.
+        Self(since.as_secs() * SLOTS_PER_SECOND + u64::from(since.subsec_millis() / SLOT_MILLIS))
     }
 
     /// How long something of this slot has been waited for at least.

@@ -299,3 +299,51 @@ impl Drop for Errand {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A stage whose window is open, and when it began.
+    fn stage() -> (Rc<Stage>, Instant) {
+        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), Recorder::new("delivery"));
+        let begin = Instant::now();
+        stage.recorder.borrow_mut().open(begin);
+        (stage, begin)
+    }
+
+    #[tokio::test]
+    async fn what_a_table_has_under_way_is_forgotten_when_it_leaves_unless_it_was_waited_for_too_long() {
+        let (stage, begin) = stage();
+        let (leaves, stays) = (Ticket::new(&stage), Ticket::new(&stage));
+        for ticket in [&leaves, &stays] {
+            ticket.expect("delivery", begin, 2);
+            ticket.expect("delivery", begin + SECOND * 4, 9);
+            ticket.took("delivery", begin + SECOND * 4, begin + SECOND * 5);
+        }
+        assert_eq!(stage.recorder.borrow().outstanding(), 2 * (2 + 8));
+        leaves.forget_begun(begin + SECOND * 5);
+        assert_eq!(stage.recorder.borrow().outstanding(), 2 + (2 + 8), "of the others' nothing is forgotten");
+        leaves.forget_begun(begin + SECOND * 5);
+        assert_eq!(stage.recorder.borrow().outstanding(), 2 + (2 + 8), "nor anything twice");
+    }
+
+    #[tokio::test]
+    async fn an_errand_is_expected_until_it_is_done_or_given_up() {
+        let (stage, begin) = stage();
+        let ticket = Ticket::new(&stage);
+        let [done, given_up, told] = [(); 3].map(|()| ticket.begin("room", begin));
+        assert_eq!(stage.recorder.borrow().outstanding(), 3);
+        done.done();
+        drop(given_up);
+        assert_eq!(stage.recorder.borrow().outstanding(), 1);
+        told.hand_over();
+        assert_eq!(stage.recorder.borrow().outstanding(), 1, "whoever tells has not told yet");
+        ticket.took("room", begin, begin + SECOND);
+        let recorder = std::mem::replace(&mut *stage.recorder.borrow_mut(), Recorder::new("x"));
+        let measures = recorder.finish(begin + SECOND).measures;
+        assert_eq!((measures["room"].count, measures["room"].lost), (2, 0));
+    }
+}

@@ -44,6 +44,7 @@ fn first(players: u64) -> u64 {
 pub(super) async fn stay(ticket: Ticket, due: Option<Instant>) {
     if let Some(due) = due {
         ticket.sleep_until(due).await;
+        ticket.stage().recorder.borrow_mut().acts(due, Instant::now());
     }
     let mut due = due;
     while !ticket.is_group_over() {

@@ -40,7 +40,8 @@ pub(super) async fn work(ticket: Ticket, lobby: Lobby) {
     let mut leaving = JoinSet::new();
     let mut present = None;
     while !ticket.is_group_over() {
-        let Some(Ok(ready)) = next.join_next().await else { break };
+        let Some(ready) = next.join_next().await else { break };
+        let ready = ready.expect("nobody aborts a team, and one that panics takes its worker along");
         next.spawn_local(team(ticket.clone(), lobby));
         let mut players = match ready {
             Ok(players) => players,
