@@ -223,7 +223,8 @@ fn a_ramp_sends_players_home_and_what_they_have_under_way_is_no_fault() {
         let name = format!("{scenario:?}");
         let (run, _) = load(&Order { load: down, measure: Duration::from_secs(2), ..cluster.order(scenario, 0) });
         assert_sound(&run);
-        assert_eq!(run.players, 12, "{name}");
+        // Those who come and go are not all there at once.
+        assert!((3..=12).contains(&run.players), "{name}: {}", run.players);
         assert!(run.series.last().unwrap().players <= 2, "{name}");
     }
 }
