@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarms;
+use super::beat::beat;
 use super::crew::Crew;
 use super::recorder::{Recorder, Second};
-use super::stage::Stage;
+use super::stage::{Stage, WIND_DOWN_MAX};
 use super::{DriveError, Order, Phase};
 use crate::meter::Meter;
 use crate::report::{ProcessSample, ProcessUse, Run, Sample};
@@ -26,9 +27,6 @@ const NOBODY_MAX: Duration = Duration::from_secs(12);
 /// How long setting up may make no progress. Then the load goes on with the players that there are.
 const SET_UP_STALL_MAX: Duration = Duration::from_secs(30);
 
-/// How long what was begun in the window is waited for.
-const WIND_DOWN_MAX: Duration = Duration::from_secs(3);
-
 /// The same when the load was stopped, and someone waits.
 const WIND_DOWN_STOPPED_MAX: Duration = Duration::from_millis(500);
 
@@ -43,7 +41,8 @@ pub(super) struct Course<'a> {
     stop: &'a CancellationToken,
     stage: Rc<Stage>,
     crew: Crew<'a>,
-    alarms: JoinHandle<()>,
+    /// What the load does for itself: it rings the alarms, and beats.
+    chores: JoinSet<()>,
     series: Vec<Sample>,
 }
 
@@ -66,10 +65,12 @@ impl<'a> Course<'a> {
         let recorder = Recorder::new(order.scenario.primary());
         let stage = Stage::new(order.gateways.clone(), order.seed, alarms.clone(), recorder);
         let crew = Crew::new(order, &stage);
-        let alarms = tokio::task::spawn_local(async move {
+        let mut chores = JoinSet::new();
+        chores.spawn_local(beat(stage.clone()));
+        chores.spawn_local(async move {
             alarms.run().await.expect("a timer of our own can be waited for");
         });
-        Ok(Self { order, meter, watch, stop, stage, crew, alarms, series: Vec::new() })
+        Ok(Self { order, meter, watch, stop, stage, crew, chores, series: Vec::new() })
     }
 
     pub(super) async fn run(mut self) -> Result<Run, DriveError> {
@@ -77,7 +78,7 @@ impl<'a> Course<'a> {
         if self.stage.present() == 0 && ended == Ended::Done && self.crew.wanted(Phase::SetUp, Duration::ZERO) > 0 {
             let because = self.stage.recorder.borrow().worst_error().unwrap_or("it takes too long").to_owned();
             self.crew.disband().await;
-            self.alarms.abort();
+            self.chores.shutdown().await;
             return Err(DriveError::NobodyPlays(because));
         }
         self.stage.enter(Phase::WarmUp);
@@ -132,12 +133,12 @@ impl<'a> Course<'a> {
         self.finish(players, end - begin, servers, generator).await
     }
 
-    async fn finish(self, players: u64, window: Duration, servers: Vec<ProcessUse>, generator: ProcessUse) -> Run {
+    async fn finish(mut self, players: u64, window: Duration, servers: Vec<ProcessUse>, generator: ProcessUse) -> Run {
         let primary = self.order.scenario.primary();
         let recorder = std::mem::replace(&mut *self.stage.recorder.borrow_mut(), Recorder::new(primary));
         let recording = recorder.finish(Instant::now());
         self.crew.disband().await;
-        self.alarms.abort();
+        self.chores.shutdown().await;
         Run {
             players,
             seconds: window.as_secs_f64(),
@@ -148,6 +149,7 @@ impl<'a> Course<'a> {
             series: self.series,
             servers,
             generator,
+            sent_late: recording.sent_late,
         }
     }
 
@@ -160,6 +162,7 @@ impl<'a> Course<'a> {
             if phase != Phase::WindDown {
                 self.crew.adjust(phase, begun);
             }
+            self.crew.join_those_who_left();
             let now = Instant::now();
             let is_over = match (is_done(&self.stage, now - begun), stop.is_cancelled()) {
                 (true, _) => Some(Ended::Done),

@@ -1,8 +1,10 @@
 //! Puts a load on a cluster and measures it.
 
 pub(crate) mod alarm;
+mod beat;
 mod course;
 mod crew;
+pub(crate) mod outstanding;
 pub(crate) mod pacing;
 pub(crate) mod recorder;
 mod shape;

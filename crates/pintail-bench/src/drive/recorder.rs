@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::outstanding::{Outstanding, Slot};
 use crate::report::Measure;
 
 /// The longest time that is told apart from longer ones, in microseconds: ten minutes.
@@ -44,10 +45,14 @@ impl Window {
 /// What is measured.
 #[derive(Debug)]
 pub(crate) struct Recorder {
+    /// What times are counted from.
+    origin: Instant,
     window: Window,
     measures: Vec<Timed>,
     counts: BTreeMap<&'static str, u64>,
     errors: BTreeMap<String, u64>,
+    /// How late the load did what was due in the window.
+    late: Histogram<u64>,
     /// The primary measure, since the last second began.
     second: Histogram<u64>,
     tally: Tally,
@@ -61,8 +66,10 @@ pub(crate) struct Recorder {
 struct Timed {
     name: &'static str,
     histogram: Histogram<u64>,
-    /// How many were begun in the window.
-    begun: u64,
+    /// What was begun in the window and is not done.
+    outstanding: Outstanding,
+    /// How many of those that the histogram has were never done.
+    lost: u64,
 }
 
 /// What happened since the last second began.
@@ -94,6 +101,7 @@ pub(crate) struct Recording {
     pub(crate) measures: BTreeMap<String, Measure>,
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) sent_late: Option<Measure>,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -108,10 +116,12 @@ impl Recorder {
     /// A recorder whose primary measure has this name, and is there even if nothing is measured.
     pub(crate) fn new(primary: &'static str) -> Self {
         Self {
+            origin: Instant::now(),
             window: Window::Ahead,
-            measures: vec![Timed { name: primary, histogram: histogram(), begun: 0 }],
+            measures: vec![Timed::new(primary)],
             counts: BTreeMap::new(),
             errors: BTreeMap::new(),
+            late: histogram(),
             second: histogram(),
             tally: Tally::default(),
             sent: 0,
@@ -131,35 +141,64 @@ impl Recorder {
         }
     }
 
-    /// Something began that [`took`](Self::took) will tell of, this many times, when it is done.
-    pub(crate) fn expect(&mut self, name: &'static str, since: Instant, times: u64) {
-        if self.window.contains(since)
-            && let Some(place) = self.place(name)
-        {
-            self.measures[place].begun += times;
-        }
+    /// Something began that [`took`](Self::took) will tell of, this many times, when it is done. If that is measured, its
+    /// slot.
+    pub(crate) fn expect(&mut self, name: &'static str, since: Instant, times: u64) -> Option<Slot> {
+        let slot = self.slot(since)?;
+        let place = self.place(name)?;
+        self.measures[place].outstanding.add(slot, times);
+        Some(slot)
     }
 
     /// What was expected of `since` comes to nothing, and nobody is to blame.
-    pub(crate) fn forget(&mut self, name: &'static str, since: Instant) {
-        if self.window.contains(since)
-            && let Some(place) = self.place(name)
-        {
-            let begun = &mut self.measures[place].begun;
-            *begun = begun.saturating_sub(1);
+    pub(crate) fn forget(&mut self, name: &'static str, since: Instant) -> Option<Slot> {
+        let slot = self.slot(since)?;
+        let place = self.place(name)?;
+        self.measures[place].outstanding.take(slot);
+        Some(slot)
+    }
+
+    /// So much of what was expected in this slot comes to nothing, and nobody is to blame.
+    pub(crate) fn forget_slot(&mut self, name: &'static str, slot: Slot, times: u64) {
+        if let Some(place) = self.place(name) {
+            self.measures[place].outstanding.remove(slot, times);
         }
     }
 
-    /// Something is done that should have begun at `since`.
-    pub(crate) fn took(&mut self, name: &'static str, since: Instant, now: Instant) {
-        let Some(place) = self.place(name) else { return };
+    /// Something is done that should have begun at `since`. If that is measured, its slot.
+    pub(crate) fn took(&mut self, name: &'static str, since: Instant, now: Instant) -> Option<Slot> {
+        let place = self.place(name)?;
         let micros = micros(now.saturating_duration_since(since));
         if place == 0 {
             self.second.saturating_record(micros);
         }
-        if self.window.contains(since) {
-            self.measures[place].histogram.saturating_record(micros);
+        let slot = self.slot(since)?;
+        let timed = &mut self.measures[place];
+        timed.histogram.saturating_record(micros);
+        timed.outstanding.take(slot);
+        Some(slot)
+    }
+
+    /// The slot of what should have begun in the window; `None` of what should not.
+    fn slot(&self, since: Instant) -> Option<Slot> {
+        self.window.contains(since).then(|| Slot::of(since, self.origin))
+    }
+
+    /// How long what belongs to a slot has been waited for.
+    pub(crate) fn waited(&self, slot: Slot, now: Instant) -> Duration {
+        slot.waited(self.origin, now)
+    }
+
+    /// The load does now what it should have done at `due`, and nobody but itself kept it from doing so.
+    pub(crate) fn acts(&mut self, due: Instant, now: Instant) {
+        if self.window.contains(due) {
+            self.late.saturating_record(micros(now.saturating_duration_since(due)));
         }
+    }
+
+    /// How late the load was with what was due in the window; `None` if nothing was.
+    pub(crate) fn late(&self) -> Option<Measure> {
+        (!self.late.is_empty()).then(|| Measure::of(&self.late))
     }
 
     /// The place of a measure; the primary one's is 0.
@@ -171,7 +210,7 @@ impl Recorder {
             self.error("a measure too many");
             return None;
         }
-        self.measures.push(Timed { name, histogram: histogram(), begun: 0 });
+        self.measures.push(Timed::new(name));
         Some(self.measures.len() - 1)
     }
 
@@ -231,176 +270,55 @@ impl Recorder {
 
     /// How much was begun in the window and is not done.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.measures.iter().map(Timed::outstanding).sum()
+        self.measures.iter().map(|timed| timed.outstanding.len()).sum()
     }
 
-    /// What the window came to. What was never done counts as long as it has been waited for since the window's end: it
-    /// took that long at least, and leaving it out would make a server look the better the less it answers.
+    /// What the window came to. What was never done is lost: it counts as long as it has been waited for until now. It took
+    /// that long at least, and leaving it out would make a server look the better the less it answers.
     pub(crate) fn finish(mut self, now: Instant) -> Recording {
-        let Window::Closed { end, .. } = self.window else { return self.recording() };
-        for place in 0..self.measures.len() {
-            let timed = &mut self.measures[place];
-            let missing = timed.outstanding();
-            if missing > 0 {
-                timed.histogram.saturating_record_n(micros(now.saturating_duration_since(end)), missing);
-                let what = format!("{} never done", timed.name);
-                self.errors(&what, missing);
-            }
+        let mut lost = Vec::new();
+        for timed in &mut self.measures {
+            timed.lose(self.origin, now);
+            lost.push((format!("{} never done", timed.name), timed.lost));
+        }
+        for (what, times) in lost.into_iter().filter(|(_, times)| *times > 0) {
+            self.errors(&what, times);
         }
         self.recording()
     }
 
     fn recording(self) -> Recording {
+        let sent_late = self.late();
         // What happened outside of the window alone was not measured.
         let measured = self.measures.iter().enumerate().filter(|(place, timed)| *place == 0 || timed.is_measured());
-        let measures = measured.map(|(_, timed)| (timed.name.to_owned(), Measure::of(&timed.histogram)));
+        let measures = measured.map(|(_, timed)| (timed.name.to_owned(), timed.measure()));
         let messages = [("sent", self.sent), ("received", self.received)];
         let counts = self.counts.into_iter().chain(messages).map(|(name, times)| (name.to_owned(), times));
-        Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors }
+        Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors, sent_late }
     }
 }
 
 impl Timed {
+    fn new(name: &'static str) -> Self {
+        Self { name, histogram: histogram(), outstanding: Outstanding::default(), lost: 0 }
+    }
+
     fn is_measured(&self) -> bool {
         !self.histogram.is_empty()
     }
 
-    fn outstanding(&self) -> u64 {
-        self.begun.saturating_sub(self.histogram.len())
+    /// Gives up what is outstanding.
+    fn lose(&mut self, origin: Instant, now: Instant) {
+        for (slot, times) in self.outstanding.drain() {
+            self.histogram.saturating_record_n(micros(slot.waited(origin, now)), times);
+            self.lost += times;
+        }
+    }
+
+    fn measure(&self) -> Measure {
+        Measure { lost: self.lost, ..Measure::of(&self.histogram) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn millis(count: u64) -> Duration {
-        Duration::from_millis(count)
-    }
-
-    #[test]
-    fn what_began_in_the_window_counts_whenever_it_is_done() {
-        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
-        recorder.took("delivery", start, start + millis(1));
-        recorder.open(start + SECOND);
-        recorder.took("delivery", start, start + SECOND * 2);
-        recorder.took("delivery", start + SECOND, start + SECOND + millis(2));
-        recorder.close(start + SECOND * 2);
-        recorder.took("delivery", start + SECOND * 2 - millis(1), start + SECOND * 3);
-        recorder.took("delivery", start + SECOND * 2, start + SECOND * 3);
-        let recording = recorder.finish(start + SECOND * 3);
-        let measure = &recording.measures["delivery"];
-        assert_eq!(measure.count, 2);
-        assert_eq!((measure.min / 100, measure.max / 10_000), (20, 100));
-        assert!(recording.errors.is_empty());
-    }
-
-    #[test]
-    fn of_what_was_not_measured_the_primary_measure_alone_is_there() {
-        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
-        recorder.took("login", start, start + millis(1));
-        recorder.open(start + SECOND);
-        recorder.close(start + SECOND * 2);
-        let recording = recorder.finish(start + SECOND * 2);
-        assert_eq!(recording.measures.keys().collect::<Vec<_>>(), ["delivery"]);
-    }
-
-    #[test]
-    fn counts_are_of_the_window_and_errors_of_all_the_time() {
-        let (mut recorder, now) = (Recorder::new("x"), Instant::now());
-        let act = |recorder: &mut Recorder| {
-            recorder.sent(2);
-            recorder.received(3);
-            recorder.error("trouble");
-        };
-        act(&mut recorder);
-        recorder.open(now);
-        act(&mut recorder);
-        assert_eq!(recorder.second().tally, Tally { sent: 4, received: 6, errors: 2 });
-        recorder.close(now + SECOND);
-        act(&mut recorder);
-        assert_eq!(recorder.second().tally, Tally { sent: 2, received: 3, errors: 1 });
-        assert_eq!(recorder.worst_error(), Some("trouble"));
-        let recording = recorder.finish(now + SECOND);
-        assert_eq!(recording.counts, [("received".to_owned(), 3), ("sent".to_owned(), 2)].into());
-        assert_eq!(recording.errors, [("trouble".to_owned(), 3)].into());
-    }
-
-    #[test]
-    fn each_second_has_a_latency_of_its_own() {
-        let (mut recorder, now) = (Recorder::new("x"), Instant::now());
-        assert_eq!(recorder.second().latency, None);
-        recorder.took("x", now, now + millis(7));
-        recorder.took("other", now, now + millis(900));
-        let latency = recorder.second().latency.unwrap();
-        assert_eq!((latency.p50 / 10, latency.max / 10), (700, 700));
-        assert_eq!(recorder.second().latency, None);
-    }
-
-    /// A server that answers in a millisecond stands still for one second of ten. One that sends a message each 10 ms and
-    /// waits for each answer would see a single slow one. Who counts from the intended times sees a tenth of all.
-    #[test]
-    fn a_server_that_stands_still_shows_in_the_percentiles() {
-        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
-        recorder.open(start);
-        let stalled = start + SECOND * 4..start + SECOND * 5;
-        for number in 0..1000_u32 {
-            let intended = start + millis(10) * number;
-            let answered = if stalled.contains(&intended) { stalled.end } else { intended } + millis(1);
-            recorder.expect("delivery", intended, 1);
-            recorder.took("delivery", intended, answered);
-        }
-        recorder.close(start + SECOND * 10);
-        let measure = &recorder.finish(start + SECOND * 10).measures["delivery"];
-        assert_eq!(measure.count, 1000);
-        assert!(measure.p50 < 1100, "{measure:?}");
-        assert!(measure.p99 > 890_000, "{measure:?}");
-    }
-
-    #[test]
-    fn what_is_never_done_counts_as_long_as_it_was_waited_for() {
-        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
-        recorder.expect("delivery", start, 5);
-        recorder.open(start);
-        recorder.expect("delivery", start, 9);
-        recorder.took("delivery", start, start + millis(1));
-        recorder.close(start + SECOND);
-        recorder.expect("delivery", start + SECOND, 9);
-        recorder.took("delivery", start, start + SECOND * 2);
-        assert_eq!(recorder.outstanding(), 7);
-        let recording = recorder.finish(start + SECOND * 3);
-        let measure = &recording.measures["delivery"];
-        assert_eq!((measure.count, measure.p50 / 10_000), (9, 200));
-        assert_eq!(recording.errors, [("delivery never done".to_owned(), 7)].into());
-    }
-
-    #[test]
-    fn what_is_forgotten_is_no_error() {
-        let (mut recorder, start) = (Recorder::new("input"), Instant::now());
-        recorder.open(start);
-        recorder.expect("input", start, 2);
-        recorder.took("input", start, start + millis(1));
-        recorder.forget("input", start);
-        recorder.close(start + SECOND);
-        let recording = recorder.finish(start + SECOND * 2);
-        assert_eq!((recording.measures["input"].count, recording.errors.len()), (1, 0));
-    }
-
-    #[test]
-    fn no_bot_makes_more_kinds_than_there_is_room_for() {
-        let (mut recorder, now) = (Recorder::new("x"), Instant::now());
-        recorder.open(now);
-        for number in 0..200 {
-            let name: &'static str = Box::leak(format!("{number}").into_boxed_str());
-            recorder.took(name, now, now);
-            recorder.count(name, 1);
-            recorder.error(name);
-        }
-        let recording = recorder.finish(now);
-        assert_eq!(recording.measures.len(), MEASURES_MAX);
-        assert_eq!((recording.counts.len(), recording.counts[OTHERS]), (KINDS_MAX + 3, 200 - KINDS_MAX as u64));
-        assert_eq!(recording.errors.values().sum::<u64>(), 200 + (200 - MEASURES_MAX as u64 + 1));
-    }
-}
+mod tests;

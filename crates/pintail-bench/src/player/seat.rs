@@ -17,7 +17,7 @@ use super::trouble::Trouble;
 use super::unacked::Full;
 use crate::bot::{Bot, BotContext, BotKind, BotRng, Inputs, Sent};
 use crate::drive::pacing::Pacing;
-use crate::drive::stage::{Present, Stage, Ticket};
+use crate::drive::stage::{Present, Ticket};
 
 /// How long an attach may be unanswered before it is sent again.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(7);
@@ -56,6 +56,8 @@ pub(crate) struct Seat {
     present: Option<Present>,
     play: Play,
     attaching: Attaching,
+    /// Since when the player is connected: what was due before could not be done then.
+    connected: Instant,
     /// When an acknowledgement goes out alone.
     ack_due: Option<Instant>,
     over: Option<Result<Over, Trouble>>,
@@ -128,6 +130,7 @@ impl Seat {
             present: None,
             play: Play::Awaited,
             attaching: Attaching { pauses: 0, due: None },
+            connected: Instant::now(),
             ack_due: None,
             over: None,
             hand: Hand {
@@ -142,8 +145,14 @@ impl Seat {
         }
     }
 
+    /// The player is connected: asks for the stream.
+    pub(crate) fn connected(&mut self, now: Instant, out: &mut BytesMut) {
+        self.connected = now;
+        self.attach(now, out);
+    }
+
     /// Asks for the stream.
-    pub(crate) fn attach(&mut self, now: Instant, out: &mut BytesMut) {
+    fn attach(&mut self, now: Instant, out: &mut BytesMut) {
         self.hand.stream.attach(out);
         self.attaching.due = Some(now + ATTACH_TIMEOUT);
     }
@@ -151,6 +160,11 @@ impl Seat {
     /// The connection is lost.
     pub(crate) fn disconnected(&mut self) {
         self.hand.stream.detached();
+    }
+
+    /// Whether the player was ever in the game.
+    pub(crate) fn was_attached(&self) -> bool {
+        self.present.is_some()
     }
 
     /// Why the player plays no more, if so.
@@ -170,6 +184,7 @@ impl Seat {
             self.pacing = self.every.map(|every| Pacing::new(every, number, epoch, now));
         }
         while let Some(due) = self.due_move(now) {
+            self.ticket.stage().recorder.borrow_mut().acts(due.max(self.connected), now);
             self.act(now, due, out, |bot, ctx| bot.tick(ctx));
         }
         if self.ack_due.is_some_and(|due| due <= now) {
@@ -214,7 +229,7 @@ impl Seat {
         }
         self.confirm(now);
         if let Some(Ok(Over::Ended)) = self.over {
-            self.hand.forget_unconfirmed(self.ticket.stage());
+            self.hand.forget_unconfirmed(&self.ticket);
         }
         Ok(())
     }
@@ -270,7 +285,7 @@ impl Seat {
         out: &mut BytesMut,
         what: impl FnOnce(&mut dyn Bot, &mut BotContext<'_>),
     ) {
-        let mut ctx = BotContext::new(self.ticket.stage(), &mut self.hand, out, now, due);
+        let mut ctx = BotContext::new(&self.ticket, &mut self.hand, out, now, due);
         what(&mut *self.bot, &mut ctx);
         if self.hand.wants_to_leave == Wish::Leave && self.over.is_none() {
             self.over = Some(Ok(Over::Left));
@@ -284,23 +299,22 @@ impl Seat {
         while unconfirmed.len() > unacknowledged
             && let Some(since) = unconfirmed.pop_front()
         {
-            self.ticket.stage().recorder.borrow_mut().took(INPUT, since, now);
+            self.ticket.took(INPUT, since, now);
         }
     }
 }
 
 impl Hand {
     /// Sends an input that should have been sent at `due`.
-    pub(crate) fn send(&mut self, stage: &Stage, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
-        let mut recorder = stage.recorder.borrow_mut();
+    pub(crate) fn send(&mut self, ticket: &Ticket, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
         if let Err(Full) = self.stream.input(payload, out) {
-            recorder.error(&Trouble::HeldBack);
+            ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack);
             return Sent::Not;
         }
-        recorder.sent(1);
+        ticket.stage().recorder.borrow_mut().sent(1);
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.push_back(due);
-            recorder.expect(INPUT, due, 1);
+            ticket.expect(INPUT, due, 1);
         }
         Sent::Sent
     }
@@ -308,9 +322,9 @@ impl Hand {
 
 impl Hand {
     /// What was under way when the game ended comes to nothing: by its rules, and not by a fault.
-    fn forget_unconfirmed(&mut self, stage: &Stage) {
+    fn forget_unconfirmed(&mut self, ticket: &Ticket) {
         for since in self.unconfirmed.iter_mut().flat_map(|unconfirmed| unconfirmed.drain(..)) {
-            stage.recorder.borrow_mut().forget(INPUT, since);
+            ticket.forget(INPUT, since);
         }
     }
 }

@@ -1,6 +1,18 @@
 //! Figures made from what was measured, one run or several.
 
-use super::{HistogramError, Measure, ProcessUse, Report, Run};
+use super::format::{duration, micros, percent};
+use super::{HistogramError, Measure, ProcessUse, Report, Run, Sample};
+
+/// From here on the load is its own limit: a core that is busy all the time sends and receives late.
+const GENERATOR_BUSY: f64 = 0.9;
+
+/// So much of the primary measure's p99 may be the load's own lateness (its p99), in microseconds of one by those of the
+/// other. With more, the times are no longer the servers' alone.
+const GENERATOR_LATE_SHARE: f64 = 0.1;
+
+/// As late as this the load may be whatever is measured, in microseconds: a process is not woken sooner on a machine that has
+/// other things to do.
+const GENERATOR_LATE_LEAST: f64 = 1_000.0;
 
 impl ProcessUse {
     /// CPU seconds, user and system.
@@ -15,14 +27,14 @@ impl ProcessUse {
 }
 
 impl Run {
-    /// How many of what `primary` names were done.
+    /// How many of what `primary` names were done. What was lost was not.
     pub fn operations(&self) -> u64 {
-        self.measures.get(&self.primary).map_or(0, |measure| measure.count)
+        self.measures.get(&self.primary).map_or(0, Measure::done)
     }
 
     /// How many of what `primary` names were done each second.
     pub fn throughput(&self) -> f64 {
-        if self.seconds > 0.0 { self.operations() as f64 / self.seconds } else { 0.0 }
+        per_second(self.operations(), self.seconds)
     }
 
     /// CPU seconds of Pintail's servers; `None` if they run elsewhere.
@@ -56,6 +68,43 @@ impl Run {
         per(errors as f64, errors + self.operations())
     }
 
+    /// What was seen second by second, each with how long it was: one that came late is longer, the last one may be shorter.
+    pub fn timed_series(&self) -> impl Iterator<Item = (&Sample, f64)> {
+        let begins = std::iter::once(0.0).chain(self.series.iter().map(|sample| sample.at));
+        self.series.iter().zip(begins).map(|(sample, begin)| (sample, sample.at - begin))
+    }
+
+    /// The most messages that the players were sent in a second; `None` if no second was seen. Samples of less than half a
+    /// second say little of a whole one and are left out, unless there are no others.
+    pub fn received_at_most(&self) -> Option<f64> {
+        let rate = |(sample, seconds): (&Sample, f64)| per_second(sample.received, seconds);
+        let long = self.timed_series().filter(|(_, seconds)| *seconds >= 0.5).map(rate).reduce(f64::max);
+        long.or_else(|| self.timed_series().map(rate).reduce(f64::max))
+    }
+
+    /// How much of a core the load generator used; `None` if no time was measured.
+    pub fn generator_share(&self) -> Option<f64> {
+        (self.seconds > 0.0).then(|| self.generator.cpu_seconds() / self.seconds)
+    }
+
+    /// Why the figures may show the limit of the load generator and not only that of the servers: a clause that ends without
+    /// a full stop. `None` if it had time to spare.
+    ///
+    /// That is so if it used its core all the time, or if it did what was due so late that it shows in what was measured: it
+    /// can be kept from a core by others as well.
+    pub fn generator_trouble(&self) -> Option<String> {
+        if let Some(share) = self.generator_share().filter(|&share| share > GENERATOR_BUSY) {
+            return Some(format!("The load generator was busy for {} of the time", percent(share)));
+        }
+        let late = self.sent_late.as_ref()?;
+        let measured = self.measures.get(&self.primary).map_or(0.0, |measure| measure.p99 as f64);
+        let late_most = (measured * GENERATOR_LATE_SHARE).max(GENERATOR_LATE_LEAST);
+        (late.p99 as f64 > late_most).then(|| {
+            let (late, measured) = (micros(late.p99), duration(measured));
+            format!("The load generator was late itself (p99 {late}, where p99 of {} is {measured})", self.primary)
+        })
+    }
+
     fn sum_of_servers(&self, figure: impl Fn(&ProcessUse) -> f64) -> Option<f64> {
         let servers: Vec<f64> = self.servers.iter().filter(|server| server.is_server).map(figure).collect();
         (!servers.is_empty()).then(|| servers.iter().sum())
@@ -73,6 +122,11 @@ impl Report {
 }
 
 impl Measure {
+    /// How many were done.
+    pub fn done(&self) -> u64 {
+        self.count.saturating_sub(self.lost)
+    }
+
     /// What was measured in several runs, as one distribution.
     ///
     /// # Errors
@@ -85,13 +139,18 @@ impl Measure {
         for measure in measures {
             all.add(measure.to_histogram()?).expect("it grows by itself");
         }
-        Ok(Self::of(&all))
+        Ok(Self { lost: measures.iter().map(|measure| measure.lost).sum(), ..Self::of(&all) })
     }
 }
 
 /// A share of a sum; `None` if it is of none.
 pub(crate) fn per(sum: f64, number: u64) -> Option<f64> {
     (number > 0).then(|| sum / number as f64)
+}
+
+/// How many there were in each second; 0 in no time.
+pub(crate) fn per_second(number: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { number as f64 / seconds } else { 0.0 }
 }
 
 /// The value in the middle; `None` if there is none.
@@ -120,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_was_not_done() {
+        let mut run = run(1);
+        (run.seconds, run.errors) = (10.0, [("delivery never done".to_owned(), 600)].into());
+        let delivered = Measure { lost: 600, ..measure(1..=1_000) };
+        run.measures.insert("delivery".into(), delivered.clone());
+        assert_eq!((run.operations(), run.throughput(), run.error_rate()), (400, 40.0, Some(0.6)));
+        let cost = run.server_cpu_seconds().expect("servers") * 1e6 / 400.0;
+        assert_eq!(run.cpu_per_message(), Some(cost));
+        let both = Measure::of_all(&[&delivered, &measure(1..=1_000)]).expect("sound histograms");
+        assert_eq!((both.count, both.lost, both.done()), (2_000, 600, 1_400));
+        run.measures.insert("delivery".into(), Measure { lost: 9, ..measure(1..=3) });
+        assert_eq!(run.operations(), 0, "also of a file that was edited");
+    }
+
+    #[test]
     fn what_is_not_known_is_not_said() {
         let mut run = run(1);
         run.servers.clear();
@@ -131,6 +205,26 @@ mod tests {
         let mut report = report();
         report.calibration = None;
         assert_eq!(report.multiple_of_trivial(), None);
+    }
+
+    #[test]
+    fn a_load_generator_is_in_trouble_if_it_is_busy_or_late() {
+        let trouble = |cpu: f64, late: u64, primary: u64| {
+            let mut run = run(1);
+            run.generator.user_seconds = cpu * run.seconds;
+            run.generator.system_seconds = 0.0;
+            run.sent_late = Some(measure([late]));
+            run.measures.insert("delivery".into(), measure([primary]));
+            run.generator_trouble().unwrap_or_default()
+        };
+        assert!(trouble(0.95, 0, 50_000).contains("was busy for 95.0 % of the time"));
+        assert_eq!(trouble(0.4, 4_900, 50_000), "");
+        assert!(trouble(0.4, 5_200, 50_000).contains("late itself (p99 5.20 ms, where p99 of delivery is 50"));
+        assert_eq!(trouble(0.4, 900, 1_000), "", "a wake-up takes as long");
+        assert!(!trouble(0.4, 1_100, 1_000).is_empty());
+        let mut idle = run(1);
+        idle.sent_late = None;
+        assert_eq!(idle.generator_trouble(), None);
     }
 
     #[test]

@@ -88,13 +88,20 @@ pub struct Run {
     pub servers: Vec<ProcessUse>,
     /// What the load generator itself cost.
     pub generator: ProcessUse,
+    /// How late the load generator was with what was due in the window: each move of a bot, and a beat of its own that not
+    /// every scenario needs. Absent if nothing was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_late: Option<Measure>,
 }
 
 /// The distribution of how long one kind of thing took, in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
-    /// How many were measured.
+    /// How many were begun: those that were done, and those that were lost.
     pub count: u64,
+    /// How many of them were never done. They stand in the times with how long they were waited for.
+    #[serde(default)]
+    pub lost: u64,
     /// The mean.
     pub mean: f64,
     /// The shortest.

@@ -2,7 +2,7 @@
 
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
 use super::grid::{Cell, Grid, Paint, Side, Tone, wrapped};
-use super::summary::{Summary, key_figures, trivial};
+use super::summary::{Summary, beside, key_figures};
 use super::{Measure, Report, Run};
 
 /// How wide the text is at most, unless a single word or name is longer.
@@ -88,9 +88,9 @@ fn figures(report: &Report, paint: Paint) -> String {
 }
 
 fn latency(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
-    let mut grid = Grid::of_figures(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "max"]);
+    let mut grid = Grid::of_figures(&["", "count", "lost", "mean", "p50", "p90", "p99", "p99.9", "max"]);
     let mut measures = summary.measures();
-    measures.extend(trivial(report));
+    measures.extend(beside(report, summary));
     for (name, measure) in &measures {
         grid.row(times(name, measure));
     }
@@ -98,7 +98,9 @@ fn latency(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
 }
 
 fn times(name: &str, measure: &Measure) -> Vec<Cell> {
-    let mut cells = vec![Cell::plain(name), Cell::plain(count(measure.count)), Cell::plain(duration(measure.mean))];
+    let lost = Cell::new(count(measure.lost), if measure.lost > 0 { Tone::Bad } else { Tone::Faint });
+    let mut cells =
+        vec![Cell::plain(name), Cell::plain(count(measure.count)), lost, Cell::plain(duration(measure.mean))];
     let times = [measure.p50, measure.p90, measure.p99, measure.p999, measure.max];
     cells.extend(times.map(|time| Cell::plain(micros(time))));
     cells

@@ -16,9 +16,6 @@ use crate::failure::Failure;
 use crate::output::{print, warn};
 use crate::signals::Told;
 
-/// From here on the load is its own limit: a core that is busy all the time sends and receives late.
-const GENERATOR_BUSY: f64 = 0.9;
-
 /// What a test has found.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -84,14 +81,13 @@ impl Outcome {
         } else if told.is_some() {
             notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
         }
-        if self.runs.iter().any(|run| generator_share(run) > GENERATOR_BUSY) {
-            notes.push(
-                "The load generator was busy all the time on its core, so the figures show its limit and not only the \
-                 servers': take a smaller load, or share it between several machines."
-                    .to_owned(),
-            );
+        if let Some(trouble) = self.runs.iter().find_map(Run::generator_trouble) {
+            notes.push(format!(
+                "{trouble}, so the figures show its limit and not only the servers': take a smaller load, give it a core of \
+                 its own (--pin), or share it between several machines."
+            ));
         }
-        if self.calibration.iter().any(|run| generator_share(run) > GENERATOR_BUSY) {
+        if self.calibration.iter().any(|run| run.generator_trouble().is_some()) {
             notes.push(
                 "The trivial server had as much to do as the load generator can make: its throughput is the generator's. \
                  What a message costs it is not."
@@ -99,8 +95,17 @@ impl Outcome {
             );
         }
         if let Some(logins) = most_logins(test, &self.runs) {
-            notes
-                .push(format!("The most logins in one second were {logins}: after the last one the players are idle."));
+            notes.push(format!(
+                "The most logins were {logins:.0} in one second: after the last one the players are idle."
+            ));
+        }
+        if let Scenario::Match(_) = test.scenario {
+            notes.push(
+                "`lateness` is how much later a step's answers came than those of the quickest step that the bot heard: how \
+                 much steps vary. A delay that all of them have is not in it; `delivery` has it, and the wait for the next \
+                 step."
+                    .to_owned(),
+            );
         }
         if cfg!(debug_assertions) {
             notes.push(
@@ -116,15 +121,9 @@ impl Outcome {
 
 /// How many logins the busiest second had, if the test is of logins as fast as they go: then the window is longer than they
 /// take, and says little of how fast that is.
-fn most_logins(test: &Test, runs: &[Run]) -> Option<u64> {
+fn most_logins(test: &Test, runs: &[Run]) -> Option<f64> {
     let Scenario::Connect(Connect { per_second: None }) = test.scenario else { return None };
-    runs.iter().flat_map(|run| &run.series).map(|second| second.received).max()
-}
-
-/// How much of a core the load took.
-fn generator_share(run: &Run) -> f64 {
-    let used = run.generator.user_seconds + run.generator.system_seconds;
-    if run.seconds > 0.0 { used / run.seconds } else { 0.0 }
+    runs.iter().filter_map(Run::received_at_most).reduce(f64::max)
 }
 
 /// Prints and writes the report, and says by the exit code how it went.
