@@ -30,13 +30,14 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::Gateways;
     use crate::drive::alarm::Alarms;
     use crate::drive::recorder::Recorder;
 
     #[tokio::test]
     async fn a_load_that_was_busy_with_something_else_knows_how_late_it_was() {
         let alarms = Alarms::new().unwrap();
-        let stage = Stage::new(Vec::new(), 7, alarms.clone(), Recorder::new("x"));
+        let stage = Stage::new(Gateways::default(), 7, alarms.clone(), Recorder::new("x"));
         stage.recorder.borrow_mut().open(Instant::now());
         let local = LocalSet::new();
         local.spawn_local(async move { alarms.run().await });

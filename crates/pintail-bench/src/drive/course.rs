@@ -75,7 +75,7 @@ impl<'a> Course<'a> {
 
     pub(super) async fn run(mut self) -> Result<Run, DriveError> {
         let mut ended = self.set_up().await;
-        if self.stage.present() == 0 && ended == Ended::Done && self.crew.wanted(Phase::SetUp, Duration::ZERO) > 0 {
+        if self.stage.came() == 0 && ended == Ended::Done && self.crew.wanted(Phase::SetUp, Duration::ZERO) > 0 {
             let because = self.stage.recorder.borrow().worst_error().unwrap_or("it takes too long").to_owned();
             self.crew.disband().await;
             self.chores.shutdown().await;
@@ -95,8 +95,8 @@ impl<'a> Course<'a> {
         let (mut most, mut since) = (0, Instant::now());
         let ended = self
             .during(self.stop, |stage, _| {
-                if stage.present() > most {
-                    (most, since) = (stage.present(), Instant::now());
+                if stage.came() > most {
+                    (most, since) = (stage.came(), Instant::now());
                 }
                 let patience = if most == 0 { NOBODY_MAX } else { SET_UP_STALL_MAX };
                 most >= wanted || since.elapsed() >= patience
@@ -124,7 +124,7 @@ impl<'a> Course<'a> {
         }
         let end = Instant::now();
         let (servers, generator) = self.meter.end();
-        let players = self.stage.present_max();
+        let players = self.stage.came_max();
         self.stage.recorder.borrow_mut().close(end);
         self.stage.end_at(end);
         let patience = if ended == Ended::Done { WIND_DOWN_MAX } else { WIND_DOWN_STOPPED_MAX };

@@ -71,7 +71,7 @@ impl<'a> Crew<'a> {
     }
 
     fn let_in(&mut self, index: usize, window: Option<(Instant, u64)>) -> Ticket {
-        let ticket = Ticket::new(&self.stage);
+        let ticket = Ticket::new(&self.stage, u64::from(self.order.scenario.room_players()).max(1));
         if let Some(task) = self.groups.spawn(&mut self.tasks, ticket.clone(), index as u64, window) {
             self.members.insert(task.id(), (index, ticket.clone()));
         }
@@ -116,6 +116,7 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::*;
+    use crate::Gateways;
     use crate::drive::LoadShape;
     use crate::drive::alarm::Alarms;
     use crate::drive::recorder::Recorder;
@@ -125,14 +126,14 @@ mod tests {
     async fn a_group_whose_code_fails_is_counted_and_another_takes_its_place() {
         // Without a gateway, whoever connects panics.
         let order = Order {
-            gateways: Vec::new(),
+            gateways: Gateways::default(),
             scenario: Scenario::Echo(Echo::default()),
             load: LoadShape::Constant(3),
             warm_up: Duration::ZERO,
             measure: Duration::ZERO,
             seed: 7,
         };
-        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), Recorder::new("x"));
+        let stage = Stage::new(Gateways::default(), 7, Alarms::new().unwrap(), Recorder::new("x"));
         let local = LocalSet::new();
         let failing = local.run_until(async {
             let mut crew = Crew::new(&order, &stage);

@@ -36,7 +36,9 @@ pub(crate) struct Stage {
     end: Cell<Option<Instant>>,
     course: Cell<Course>,
     present: Cell<u64>,
-    present_max: Cell<u64>,
+    /// How many places of the groups were taken, and how many there were at most.
+    came: Cell<u64>,
+    came_max: Cell<u64>,
     numbers: Cell<u32>,
 }
 
@@ -61,7 +63,8 @@ impl Stage {
             end: Cell::new(None),
             course: Cell::new(Course::GoOn),
             present: Cell::new(0),
-            present_max: Cell::new(0),
+            came: Cell::new(0),
+            came_max: Cell::new(0),
             numbers: Cell::new(0),
         })
     }
@@ -108,13 +111,19 @@ impl Stage {
         self.present.get()
     }
 
+    /// How many players take part: those of the groups that are there who were ever ready. Where games are short, few of them
+    /// are in one at any moment.
+    pub(crate) fn came(&self) -> u64 {
+        self.came.get()
+    }
+
     /// How many there were at most since [`forget_most`](Self::forget_most).
-    pub(crate) fn present_max(&self) -> u64 {
-        self.present_max.get()
+    pub(crate) fn came_max(&self) -> u64 {
+        self.came_max.get()
     }
 
     pub(crate) fn forget_most(&self) {
-        self.present_max.set(self.present.get());
+        self.came_max.set(self.came.get());
     }
 
     /// So long after the load began.
@@ -127,10 +136,21 @@ impl Stage {
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
     stage: Rc<Stage>,
-    /// The group's, which the load's shape takes back.
-    group: Rc<Cell<Course>>,
+    /// What the players of a group have in common.
+    group: Rc<Group>,
     /// What the players of a table have in common.
     table: Rc<Table>,
+}
+
+/// What the players of a group have in common: those who are there, and those who take their places when they leave.
+#[derive(Debug)]
+struct Group {
+    /// Which the load's shape takes back.
+    course: Cell<Course>,
+    /// How many players it has.
+    size: u64,
+    /// How many of them were ever ready.
+    came: Cell<u64>,
 }
 
 /// What the players of a table have in common.
@@ -149,8 +169,10 @@ impl Table {
 }
 
 impl Ticket {
-    pub(crate) fn new(stage: &Rc<Stage>) -> Self {
-        Self { stage: stage.clone(), group: Rc::new(Cell::new(Course::GoOn)), table: Table::new() }
+    /// A ticket for a group of so many players.
+    pub(crate) fn new(stage: &Rc<Stage>, size: u64) -> Self {
+        let group = Group { course: Cell::new(Course::GoOn), size, came: Cell::new(0) };
+        Self { stage: stage.clone(), group: Rc::new(group), table: Table::new() }
     }
 
     /// A ticket for one table of the same group.
@@ -169,12 +191,14 @@ impl Ticket {
 
     /// Whether no other player takes the holder's place.
     pub(crate) fn is_group_over(&self) -> bool {
-        self.stage.course.get() == Course::Leave || self.group.get() == Course::Leave
+        self.stage.course.get() == Course::Leave || self.group.course.get() == Course::Leave
     }
 
     /// Sends the whole group home.
     pub(crate) fn dismiss_group(&self) {
-        self.group.set(Course::Leave);
+        if self.group.course.replace(Course::Leave) == Course::GoOn {
+            self.stage.came.set(self.stage.came.get() - self.group.came.get());
+        }
         self.stage.alarms.ring_all();
     }
 
@@ -187,10 +211,20 @@ impl Ticket {
 
     /// Counts its holder, and as many others, as present until the answer is dropped.
     pub(crate) fn present(&self, players: u64) -> Present {
-        let present = self.stage.present.get() + players;
-        self.stage.present.set(present);
-        self.stage.present_max.set(self.stage.present_max.get().max(present));
+        self.stage.present.set(self.stage.present.get() + players);
+        self.come(players);
         Present { stage: self.stage.clone(), players }
+    }
+
+    /// So many players of the group are ready, perhaps for the first time. Who has left and come again is one of them.
+    fn come(&self, players: u64) {
+        let Group { course, size, came } = &*self.group;
+        let new = players.min(size.saturating_sub(came.get()));
+        if course.get() == Course::GoOn {
+            came.set(came.get() + new);
+            self.stage.came.set(self.stage.came.get() + new);
+            self.stage.came_max.set(self.stage.came_max.get().max(self.stage.came.get()));
+        }
     }
 
     /// Something began that [`took`](Self::took) will tell of, this many times, when it is done by whom of the table ever.
@@ -308,7 +342,7 @@ mod tests {
 
     /// A stage whose window is open, and when it began.
     fn stage() -> (Rc<Stage>, Instant) {
-        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), Recorder::new("delivery"));
+        let stage = Stage::new(Gateways::default(), 7, Alarms::new().unwrap(), Recorder::new("delivery"));
         let begin = Instant::now();
         stage.recorder.borrow_mut().open(begin);
         (stage, begin)
@@ -317,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_table_has_under_way_is_forgotten_when_it_leaves_unless_it_was_waited_for_too_long() {
         let (stage, begin) = stage();
-        let (leaves, stays) = (Ticket::new(&stage), Ticket::new(&stage));
+        let (leaves, stays) = (Ticket::new(&stage, 1), Ticket::new(&stage, 1));
         for ticket in [&leaves, &stays] {
             ticket.expect("delivery", begin, 2);
             ticket.expect("delivery", begin + SECOND * 4, 9);
@@ -331,9 +365,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_was_ready_takes_part_while_the_group_is_there() {
+        let (stage, _) = stage();
+        let (pair, other) = (Ticket::new(&stage, 2), Ticket::new(&stage, 2));
+        for _ in 0..5 {
+            // Their games are so short that the two never meet in one.
+            drop(pair.for_table().present(1));
+            drop(pair.for_table().present(1));
+        }
+        assert_eq!((stage.present(), stage.came()), (0, 2));
+        let _one = other.present(1);
+        assert_eq!((stage.present(), stage.came(), stage.came_max()), (1, 3, 3));
+        pair.dismiss_group();
+        pair.dismiss_group();
+        drop(pair.present(1));
+        assert_eq!((stage.came(), stage.came_max()), (1, 3));
+        stage.forget_most();
+        assert_eq!(stage.came_max(), 1);
+    }
+
+    #[tokio::test]
     async fn an_errand_is_expected_until_it_is_done_or_given_up() {
         let (stage, begin) = stage();
-        let ticket = Ticket::new(&stage);
+        let ticket = Ticket::new(&stage, 1);
         let [done, given_up, told] = [(); 3].map(|()| ticket.begin("room", begin));
         assert_eq!(stage.recorder.borrow().outstanding(), 3);
         done.done();

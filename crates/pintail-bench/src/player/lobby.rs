@@ -232,6 +232,7 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::*;
+    use crate::Gateways;
     use crate::drive::alarm::Alarms;
     use crate::drive::recorder::Recorder;
     use crate::drive::stage::{Stage, Ticket};
@@ -264,9 +265,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = listener.local_addr().unwrap().to_string().parse().unwrap();
         let alarms = Alarms::new().unwrap();
-        let stage = Stage::new(vec![gateway], 7, alarms.clone(), Recorder::new("room"));
+        let stage =
+            Stage::new(Gateways { addresses: vec![gateway], trust: None }, 7, alarms.clone(), Recorder::new("room"));
         stage.recorder.borrow_mut().open(Instant::now());
-        let (local, ticket) = (LocalSet::new(), Ticket::new(&stage));
+        let (local, ticket) = (LocalSet::new(), Ticket::new(&stage, 1));
         local.spawn_local(async move { alarms.run().await });
         local.spawn_local(answer(listener, replies));
         let asking = local.run_until(async {

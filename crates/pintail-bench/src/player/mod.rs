@@ -21,7 +21,7 @@ use pintail_wire::{CLIENT_VERSION, Message, encode_frame};
 use tokio::time::timeout;
 
 use self::allowance::{ATTACH, Allowance};
-use self::seat::{Over, Seat};
+use self::seat::{Over, Seat, meanwhile};
 use self::trouble::{Retry, Trouble};
 use self::wire::{Take, Wire};
 use crate::drive::alarm::Alarm;
@@ -166,7 +166,8 @@ impl Player {
                 Ok(over) => return Ok(over),
                 Err(trouble) => {
                     seat.disconnected();
-                    self.resume(trouble).await?;
+                    let ticket = self.ticket.clone();
+                    meanwhile(&ticket, std::slice::from_mut(seat), self.resume(trouble)).await?;
                 }
             }
         }

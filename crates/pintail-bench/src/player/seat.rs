@@ -97,6 +97,7 @@ pub(crate) struct Hand {
     pub(crate) place: u32,
     pub(crate) room_players: u32,
     pub(crate) wants_to_leave: Wish,
+    voice: Voice,
     /// When each unacknowledged input should have been sent, if inputs are measured.
     unconfirmed: Option<VecDeque<Instant>>,
 }
@@ -106,6 +107,14 @@ pub(crate) struct Hand {
 pub(crate) enum Wish {
     Stay,
     Leave,
+}
+
+/// Whether what a bot sends will ever reach its game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    Heard,
+    /// The player is out of the game: what should have been sent is counted, and nothing is.
+    Unheard,
 }
 
 /// How the stream is being opened.
@@ -140,6 +149,7 @@ impl Seat {
                 place,
                 room_players: kind.room_players,
                 wants_to_leave: Wish::Stay,
+                voice: Voice::Heard,
                 unconfirmed: (kind.inputs == Inputs::Measured).then(VecDeque::new),
             },
         }
@@ -160,6 +170,14 @@ impl Seat {
     /// The connection is lost.
     pub(crate) fn disconnected(&mut self) {
         self.hand.stream.detached();
+        self.attaching.due = None;
+    }
+
+    /// The player is out of the game, and will not come back to it. The moves are due all the same.
+    pub(crate) fn lost(&mut self) {
+        self.disconnected();
+        self.hand.voice = Voice::Unheard;
+        self.present = None;
     }
 
     /// Whether the player was ever in the game.
@@ -307,11 +325,13 @@ impl Seat {
 impl Hand {
     /// Sends an input that should have been sent at `due`.
     pub(crate) fn send(&mut self, ticket: &Ticket, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
-        if let Err(Full) = self.stream.input(payload, out) {
-            ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack);
-            return Sent::Not;
+        if self.voice == Voice::Heard {
+            if let Err(Full) = self.stream.input(payload, out) {
+                ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack);
+                return Sent::Not;
+            }
+            ticket.stage().recorder.borrow_mut().sent(1);
         }
-        ticket.stage().recorder.borrow_mut().sent(1);
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.push_back(due);
             ticket.expect(INPUT, due, 1);
@@ -336,6 +356,29 @@ impl Attaching {
             0 => Duration::ZERO,
             pauses => ATTACH_PAUSE.mul_f64(chance) * (1 << (pauses - 1).min(ATTACH_PAUSE_DOUBLINGS_MAX)),
         }
+    }
+}
+
+/// Has players without a connection make their moves when they are due, while something else goes on. What comes of them is
+/// late at least, and lost if nobody comes back: a load does not get smaller because the servers can't take it.
+pub(crate) async fn meanwhile<T>(ticket: &Ticket, seats: &mut [Seat], work: impl Future<Output = T>) -> T {
+    let alarm = ticket.alarm();
+    let mut unsent = BytesMut::new();
+    let moves = async {
+        loop {
+            let now = Instant::now();
+            let next = seats.iter_mut().filter_map(|seat| seat.on_time(now, &mut unsent)).min();
+            unsent.clear();
+            if let Some(next) = next {
+                alarm.set(next);
+            }
+            alarm.rung().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = moves => unreachable!("moves are due for ever"),
     }
 }
 

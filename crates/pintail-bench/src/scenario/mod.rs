@@ -375,7 +375,7 @@ mod tests {
                 for scenario in &scenarios {
                     for index in 100..105 {
                         let window = Some((begin, 200));
-                        Groups::new(scenario).spawn(&mut tasks, Ticket::new(&stage), index, window);
+                        Groups::new(scenario).spawn(&mut tasks, Ticket::new(&stage, 1), index, window);
                     }
                 }
                 let all_expected = async {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::bot::BotKind;
 use crate::drive::stage::Ticket;
 use crate::player::Player;
-use crate::player::seat::{Chair, Over, Presence, Seat};
+use crate::player::seat::{Chair, Over, Presence, Seat, meanwhile};
 use crate::player::trouble::Trouble;
 
 /// How long a table that fell apart waits before others sit down.
@@ -20,9 +20,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Has a room of these bots play until the group's ticket is over. When they can't go on together, others take their places.
 pub(super) async fn host(ticket: Ticket, kind: Rc<BotKind>) {
+    let mut lost = Vec::new();
     while !ticket.is_group_over() {
-        let mut table = Table { ticket: ticket.for_table(), kind: kind.clone(), players: Vec::new() };
-        let played = table.play().await;
+        let mut table = Table { ticket: ticket.for_table(), kind: kind.clone(), players: Vec::new(), lost: Vec::new() };
+        let played = table.play(&mut lost).await;
         if played.is_ok() || ticket.is_group_over() {
             table.ticket.forget_begun(Instant::now());
         }
@@ -30,9 +31,11 @@ pub(super) async fn host(ticket: Ticket, kind: Rc<BotKind>) {
             && !ticket.is_group_over()
         {
             ticket.stage().recorder.borrow_mut().error(&trouble);
-            ticket.sleep(PAUSE).await;
+            lost.append(&mut table.lost);
+            meanwhile(&ticket, &mut lost, ticket.sleep(PAUSE)).await;
         }
-        join_all(table.players.into_iter().map(Player::leave)).await;
+        let leave = join_all(table.players.into_iter().map(Player::leave));
+        meanwhile(&ticket, &mut lost, leave).await;
     }
 }
 
@@ -41,11 +44,16 @@ struct Table {
     ticket: Ticket,
     kind: Rc<BotKind>,
     players: Vec<Player>,
+    /// The seats of a game that fell apart.
+    lost: Vec<Seat>,
 }
 
 impl Table {
-    async fn play(&mut self) -> Result<(), Trouble> {
-        let mut game = self.gather().await?;
+    /// Plays, in the place of those who are lost: until it is their turn, the moves of these are due.
+    async fn play(&mut self, lost: &mut Vec<Seat>) -> Result<(), Trouble> {
+        let ticket = self.ticket.clone();
+        let mut game = meanwhile(&ticket, lost, self.gather()).await?;
+        lost.clear();
         loop {
             self.round(game).await?;
             if self.ticket.is_over() {
@@ -84,8 +92,9 @@ impl Table {
         while let Some(joined) = playing.join_next().await {
             // A bot whose code fails takes its player along, and the others leave.
             let over = match joined {
-                Ok((place, player, over)) => {
+                Ok((place, player, seat, over)) => {
                     sat.push((place, player));
+                    self.lost.push(seat);
                     over
                 }
                 Err(_) => {
@@ -97,6 +106,10 @@ impl Table {
         }
         sat.sort_by_key(|(place, _)| *place);
         self.players.extend(sat.into_iter().map(|(_, player)| player));
+        match ended {
+            Ok(()) => self.lost.clear(),
+            Err(_) => self.lost.iter_mut().for_each(Seat::lost),
+        }
         ended
     }
 }
@@ -108,14 +121,15 @@ async fn sit(
     mut player: Player,
     game: GameId,
     place: u32,
-) -> (u32, Player, Result<Over, Trouble>) {
+) -> (u32, Player, Seat, Result<Over, Trouble>) {
     player.wait_to_attach().await;
     let chair = Chair { number: player.number(), place, presence: Presence::Counted };
-    let over = player.play(&mut Seat::new(&ticket, &kind, game, chair)).await;
+    let mut seat = Seat::new(&ticket, &kind, game, chair);
+    let over = player.play(&mut seat).await;
     if over != Ok(Over::Ended) {
         ticket.dismiss_table();
     }
-    (place, player, over)
+    (place, player, seat, over)
 }
 
 async fn join(ticket: &Ticket, invite: &str) -> Result<Player, Trouble> {

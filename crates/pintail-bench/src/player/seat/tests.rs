@@ -67,7 +67,7 @@ impl Rig {
             make: Arc::new(|_| Box::new(Diary(Rc::default()))),
         };
         let chair = Chair { number: 0, place: 0, presence: Presence::Counted };
-        let mut seat = Seat::new(&Ticket::new(&stage), &kind, GAME, chair);
+        let mut seat = Seat::new(&Ticket::new(&stage, 1), &kind, GAME, chair);
         let calls = Rc::new(RefCell::new(Vec::new()));
         seat.bot = Box::new(Diary(calls.clone()));
         Self { start: stage.epoch, stage, seat, out: BytesMut::new(), calls }
