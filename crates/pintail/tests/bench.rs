@@ -86,7 +86,7 @@ fn a_test_on_the_embedded_store_makes_a_report_a_page_and_a_comparison() {
     let report = read(&json);
     let [run_of_it] = &report.runs[..] else { panic!("one run: {said}") };
     assert_eq!((report.scenario.name.as_str(), run_of_it.players, report.interrupted), ("echo", 5, false));
-    assert_eq!(report.scenario.settings["seed"], "7");
+    assert_eq!(report.seed, Some(7));
     assert!(run_of_it.errors.is_empty(), "{:?}", run_of_it.errors);
     assert!(run_of_it.measures[&run_of_it.primary].count > 0, "{said}");
     assert!(!run_of_it.series.is_empty());
@@ -105,6 +105,26 @@ fn a_test_on_the_embedded_store_makes_a_report_a_page_and_a_comparison() {
     assert!(code == Some(0) && said.contains("echo"), "{said}");
     let (code, said) = run(&format!("compare {0} {0} --fail-if-worse", json.display()));
     assert_eq!(code, Some(0), "the same test is not worse: {said}");
+}
+
+#[test]
+fn two_tests_of_the_same_command_compare_and_those_of_two_settings_do_not() {
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let quick = "echo --self --store embedded --players 3 --duration 300ms --warm-up 100ms";
+    for (name, more) in [("before", ""), ("after", ""), ("other", "--payload 100")] {
+        let (code, said) = run(&format!("{quick} {more} --json {}", file(name)));
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let (code, said) = run(&format!("compare {} {}", file("before"), file("after")));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("different tests"), "{said}");
+    let others = format!("compare {} {}", file("before"), file("other"));
+    let (code, said) = run(&others);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("payload 64 B") && said.contains("payload 100 B"), "{said}");
+    let (code, said) = run(&format!("{others} --anyway"));
+    assert!(code == Some(0) && said.contains("two different tests"), "{said}");
 }
 
 #[test]

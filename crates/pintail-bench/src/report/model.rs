@@ -24,6 +24,9 @@ pub struct Report {
     pub target: String,
     /// What the players did.
     pub scenario: Scenario,
+    /// What the players' random choices followed from. It is no setting: two tests of the same load differ in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// How the load went over time, in words.
     pub shape: String,
     /// The measured windows: one, or as many as the test was repeated.

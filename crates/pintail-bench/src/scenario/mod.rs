@@ -137,6 +137,15 @@ pub enum RequestLimit {
     Ignored,
 }
 
+impl fmt::Display for RequestLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Respected => "respected",
+            Self::Ignored => "ignored",
+        })
+    }
+}
+
 /// The settings of [`Scenario::Connect`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Connect {
@@ -244,7 +253,9 @@ impl Scenario {
                 [room(*room_players), rate(*per_second), bytes(*payload_bytes)].into()
             }
             Self::Arena(arena) => [room(arena.room_players)].into(),
-            Self::Lobby(lobby) => [text("cycle", lobby.cycle.to_string())].into(),
+            Self::Lobby(lobby) => {
+                [text("cycle", lobby.cycle.to_string()), text("request limits", lobby.requests.to_string())].into()
+            }
             Self::Connect(connect) => {
                 let rate = connect.per_second.map_or("as many as can".to_owned(), |rate| format!("{rate}/s"));
                 [text("logins", rate)].into()

@@ -67,7 +67,8 @@ fn hold_on(words: &[OsString]) -> Result<(), Failure> {
 
 fn compare(args: &CompareArgs) -> Result<(), Failure> {
     let (before, after) = (report::read(&args.before)?, report::read(&args.after)?);
-    let comparison = report::compare(&before, &after).map_err(|error| Failure::new(error.to_string()))?;
+    let compare = if args.anyway { report::compare_anyway } else { report::compare };
+    let comparison = compare(&before, &after).map_err(|error| Failure::new(error.to_string()))?;
     print(comparison.text(paint()).trim_end())?;
     if args.fail_if_worse && comparison.is_worse() {
         return Err(Failure::with_code(THRESHOLD, "the test after is worse than the one before"));

@@ -53,8 +53,6 @@ impl Outcome {
 
     fn report(&mut self, test: &Test, machine: Machine, told: Option<Told>) -> Report {
         let checks = test.options.result.fail_if.iter().map(|condition| condition.check(&self.runs)).collect();
-        let mut scenario = test.scenario.describe();
-        scenario.settings.insert("seed".to_owned(), self.seed.to_string());
         let is_search = self.search.is_some();
         let players = self.runs.iter().map(|run| run.players).max().unwrap_or(0);
         Report {
@@ -64,7 +62,8 @@ impl Outcome {
             started_at: self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             machine,
             target: self.target.clone(),
-            scenario,
+            scenario: test.scenario.describe(),
+            seed: Some(self.seed),
             shape: if is_search { format!("{players} players") } else { test.shape().to_string() },
             notes: self.all_notes(test, told),
             runs: std::mem::take(&mut self.runs),

@@ -109,6 +109,9 @@ pub(crate) struct CompareArgs {
     /// End with exit code 3 if a figure got worse, beyond the noise
     #[arg(long)]
     pub(crate) fail_if_worse: bool,
+    /// Compare tests of different settings or loads too, to see what the difference costs
+    #[arg(long)]
+    pub(crate) anyway: bool,
 }
 
 /// `pintail bench report`.
