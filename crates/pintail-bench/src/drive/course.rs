@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarms;
+use super::beat::beat;
 use super::crew::Crew;
 use super::recorder::{Recorder, Second};
 use super::stage::Stage;
@@ -43,7 +44,8 @@ pub(super) struct Course<'a> {
     stop: &'a CancellationToken,
     stage: Rc<Stage>,
     crew: Crew<'a>,
-    alarms: JoinHandle<()>,
+    /// What the load does for itself: it rings the alarms, and beats.
+    chores: JoinSet<()>,
     series: Vec<Sample>,
 }
 
@@ -66,10 +68,12 @@ impl<'a> Course<'a> {
         let recorder = Recorder::new(order.scenario.primary());
         let stage = Stage::new(order.gateways.clone(), order.seed, alarms.clone(), recorder);
         let crew = Crew::new(order, &stage);
-        let alarms = tokio::task::spawn_local(async move {
+        let mut chores = JoinSet::new();
+        chores.spawn_local(beat(stage.clone()));
+        chores.spawn_local(async move {
             alarms.run().await.expect("a timer of our own can be waited for");
         });
-        Ok(Self { order, meter, watch, stop, stage, crew, alarms, series: Vec::new() })
+        Ok(Self { order, meter, watch, stop, stage, crew, chores, series: Vec::new() })
     }
 
     pub(super) async fn run(mut self) -> Result<Run, DriveError> {
@@ -77,7 +81,7 @@ impl<'a> Course<'a> {
         if self.stage.present() == 0 && ended == Ended::Done && self.crew.wanted(Phase::SetUp, Duration::ZERO) > 0 {
             let because = self.stage.recorder.borrow().worst_error().unwrap_or("it takes too long").to_owned();
             self.crew.disband().await;
-            self.alarms.abort();
+            self.chores.shutdown().await;
             return Err(DriveError::NobodyPlays(because));
         }
         self.stage.enter(Phase::WarmUp);
@@ -132,12 +136,12 @@ impl<'a> Course<'a> {
         self.finish(players, end - begin, servers, generator).await
     }
 
-    async fn finish(self, players: u64, window: Duration, servers: Vec<ProcessUse>, generator: ProcessUse) -> Run {
+    async fn finish(mut self, players: u64, window: Duration, servers: Vec<ProcessUse>, generator: ProcessUse) -> Run {
         let primary = self.order.scenario.primary();
         let recorder = std::mem::replace(&mut *self.stage.recorder.borrow_mut(), Recorder::new(primary));
         let recording = recorder.finish(Instant::now());
         self.crew.disband().await;
-        self.alarms.abort();
+        self.chores.shutdown().await;
         Run {
             players,
             seconds: window.as_secs_f64(),
@@ -148,6 +152,7 @@ impl<'a> Course<'a> {
             series: self.series,
             servers,
             generator,
+            sent_late: recording.sent_late,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Puts a load on a cluster and measures it.
 
 pub(crate) mod alarm;
+mod beat;
 mod course;
 mod crew;
 pub(crate) mod pacing;

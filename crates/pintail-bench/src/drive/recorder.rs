@@ -48,6 +48,8 @@ pub(crate) struct Recorder {
     measures: Vec<Timed>,
     counts: BTreeMap<&'static str, u64>,
     errors: BTreeMap<String, u64>,
+    /// How late the load did what was due in the window.
+    late: Histogram<u64>,
     /// The primary measure, since the last second began.
     second: Histogram<u64>,
     tally: Tally,
@@ -94,6 +96,7 @@ pub(crate) struct Recording {
     pub(crate) measures: BTreeMap<String, Measure>,
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) sent_late: Option<Measure>,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -112,6 +115,7 @@ impl Recorder {
             measures: vec![Timed { name: primary, histogram: histogram(), begun: 0 }],
             counts: BTreeMap::new(),
             errors: BTreeMap::new(),
+            late: histogram(),
             second: histogram(),
             tally: Tally::default(),
             sent: 0,
@@ -160,6 +164,18 @@ impl Recorder {
         if self.window.contains(since) {
             self.measures[place].histogram.saturating_record(micros);
         }
+    }
+
+    /// The load does now what it should have done at `due`, and nobody but itself kept it from doing so.
+    pub(crate) fn acts(&mut self, due: Instant, now: Instant) {
+        if self.window.contains(due) {
+            self.late.saturating_record(micros(now.saturating_duration_since(due)));
+        }
+    }
+
+    /// How late the load was with what was due in the window; `None` if nothing was.
+    pub(crate) fn late(&self) -> Option<Measure> {
+        (!self.late.is_empty()).then(|| Measure::of(&self.late))
     }
 
     /// The place of a measure; the primary one's is 0.
@@ -251,12 +267,13 @@ impl Recorder {
     }
 
     fn recording(self) -> Recording {
+        let sent_late = self.late();
         // What happened outside of the window alone was not measured.
         let measured = self.measures.iter().enumerate().filter(|(place, timed)| *place == 0 || timed.is_measured());
         let measures = measured.map(|(_, timed)| (timed.name.to_owned(), Measure::of(&timed.histogram)));
         let messages = [("sent", self.sent), ("received", self.received)];
         let counts = self.counts.into_iter().chain(messages).map(|(name, times)| (name.to_owned(), times));
-        Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors }
+        Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors, sent_late }
     }
 }
 

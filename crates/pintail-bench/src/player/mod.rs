@@ -173,7 +173,7 @@ impl Player {
     }
 
     async fn play_connected(&mut self, seat: &mut Seat) -> Result<Over, Trouble> {
-        seat.attach(Instant::now(), self.wire.out());
+        seat.connected(Instant::now(), self.wire.out());
         self.allowance.take(Instant::now(), ATTACH);
         loop {
             if self.ticket.is_over() {

@@ -56,6 +56,8 @@ pub(crate) struct Seat {
     present: Option<Present>,
     play: Play,
     attaching: Attaching,
+    /// Since when the player is connected: what was due before could not be done then.
+    connected: Instant,
     /// When an acknowledgement goes out alone.
     ack_due: Option<Instant>,
     over: Option<Result<Over, Trouble>>,
@@ -128,6 +130,7 @@ impl Seat {
             present: None,
             play: Play::Awaited,
             attaching: Attaching { pauses: 0, due: None },
+            connected: Instant::now(),
             ack_due: None,
             over: None,
             hand: Hand {
@@ -142,8 +145,14 @@ impl Seat {
         }
     }
 
+    /// The player is connected: asks for the stream.
+    pub(crate) fn connected(&mut self, now: Instant, out: &mut BytesMut) {
+        self.connected = now;
+        self.attach(now, out);
+    }
+
     /// Asks for the stream.
-    pub(crate) fn attach(&mut self, now: Instant, out: &mut BytesMut) {
+    fn attach(&mut self, now: Instant, out: &mut BytesMut) {
         self.hand.stream.attach(out);
         self.attaching.due = Some(now + ATTACH_TIMEOUT);
     }
@@ -170,6 +179,7 @@ impl Seat {
             self.pacing = self.every.map(|every| Pacing::new(every, number, epoch, now));
         }
         while let Some(due) = self.due_move(now) {
+            self.ticket.stage().recorder.borrow_mut().acts(due.max(self.connected), now);
             self.act(now, due, out, |bot, ctx| bot.tick(ctx));
         }
         if self.ack_due.is_some_and(|due| due <= now) {

@@ -1,6 +1,18 @@
 //! Figures made from what was measured, one run or several.
 
+use super::format::{duration, micros, percent};
 use super::{HistogramError, Measure, ProcessUse, Report, Run};
+
+/// From here on the load is its own limit: a core that is busy all the time sends and receives late.
+const GENERATOR_BUSY: f64 = 0.9;
+
+/// So much of the primary measure's p99 may be the load's own lateness (its p99), in microseconds of one by those of the
+/// other. With more, the times are no longer the servers' alone.
+const GENERATOR_LATE_SHARE: f64 = 0.1;
+
+/// As late as this the load may be whatever is measured, in microseconds: a process is not woken sooner on a machine that has
+/// other things to do.
+const GENERATOR_LATE_LEAST: f64 = 1_000.0;
 
 impl ProcessUse {
     /// CPU seconds, user and system.
@@ -54,6 +66,29 @@ impl Run {
     pub fn error_rate(&self) -> Option<f64> {
         let errors = self.error_count();
         per(errors as f64, errors + self.operations())
+    }
+
+    /// How much of a core the load generator used; `None` if no time was measured.
+    pub fn generator_share(&self) -> Option<f64> {
+        (self.seconds > 0.0).then(|| self.generator.cpu_seconds() / self.seconds)
+    }
+
+    /// Why the figures may show the limit of the load generator and not only that of the servers: a clause that ends without
+    /// a full stop. `None` if it had time to spare.
+    ///
+    /// That is so if it used its core all the time, or if it did what was due so late that it shows in what was measured: it
+    /// can be kept from a core by others as well.
+    pub fn generator_trouble(&self) -> Option<String> {
+        if let Some(share) = self.generator_share().filter(|&share| share > GENERATOR_BUSY) {
+            return Some(format!("The load generator was busy for {} of the time", percent(share)));
+        }
+        let late = self.sent_late.as_ref()?;
+        let measured = self.measures.get(&self.primary).map_or(0.0, |measure| measure.p99 as f64);
+        let late_most = (measured * GENERATOR_LATE_SHARE).max(GENERATOR_LATE_LEAST);
+        (late.p99 as f64 > late_most).then(|| {
+            let (late, measured) = (micros(late.p99), duration(measured));
+            format!("The load generator was late itself (p99 {late}, where p99 of {} is {measured})", self.primary)
+        })
     }
 
     fn sum_of_servers(&self, figure: impl Fn(&ProcessUse) -> f64) -> Option<f64> {
@@ -131,6 +166,26 @@ mod tests {
         let mut report = report();
         report.calibration = None;
         assert_eq!(report.multiple_of_trivial(), None);
+    }
+
+    #[test]
+    fn a_load_generator_is_in_trouble_if_it_is_busy_or_late() {
+        let trouble = |cpu: f64, late: u64, primary: u64| {
+            let mut run = run(1);
+            run.generator.user_seconds = cpu * run.seconds;
+            run.generator.system_seconds = 0.0;
+            run.sent_late = Some(measure([late]));
+            run.measures.insert("delivery".into(), measure([primary]));
+            run.generator_trouble().unwrap_or_default()
+        };
+        assert!(trouble(0.95, 0, 50_000).contains("was busy for 95.0 % of the time"));
+        assert_eq!(trouble(0.4, 4_900, 50_000), "");
+        assert!(trouble(0.4, 5_200, 50_000).contains("late itself (p99 5.20 ms, where p99 of delivery is 50"));
+        assert_eq!(trouble(0.4, 900, 1_000), "", "a wake-up takes as long");
+        assert!(!trouble(0.4, 1_100, 1_000).is_empty());
+        let mut idle = run(1);
+        idle.sent_late = None;
+        assert_eq!(idle.generator_trouble(), None);
     }
 
     #[test]

@@ -140,10 +140,11 @@ fn with_seed_apart(mut report: Report) -> Report {
 
 fn check_histograms(path: &Path, report: &Report) -> Result<(), ReportError> {
     for run in report.runs.iter().chain(&report.calibration) {
-        for (name, measure) in &run.measures {
+        let late = run.sent_late.iter().map(|late| ("sent late", late));
+        for (name, measure) in run.measures.iter().map(|(name, measure)| (name.as_str(), measure)).chain(late) {
             measure.to_histogram().map_err(|error| ReportError::Damaged {
                 path: path.to_owned(),
-                measure: name.clone(),
+                measure: name.to_owned(),
                 error,
             })?;
         }

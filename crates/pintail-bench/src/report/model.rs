@@ -91,6 +91,10 @@ pub struct Run {
     pub servers: Vec<ProcessUse>,
     /// What the load generator itself cost.
     pub generator: ProcessUse,
+    /// How late the load generator was with what was due in the window: each move of a bot, and a beat of its own that not
+    /// every scenario needs. Absent if nothing was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_late: Option<Measure>,
 }
 
 /// The distribution of how long one kind of thing took, in microseconds.

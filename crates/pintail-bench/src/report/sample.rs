@@ -87,6 +87,7 @@ pub(crate) fn run(seed: u64) -> Run {
             used("redis", 0.03 * seconds, (7 << 20, 7 << 20), false),
         ],
         generator: used("load", 0.68 * seconds, (30 << 20, 44 << 20), false),
+        sent_late: Some(skewed(deliveries / 9_000, 180.0 * jitter, 1_000, &mut random)),
         series,
     }
 }

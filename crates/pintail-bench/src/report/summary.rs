@@ -78,6 +78,12 @@ impl<'a> Summary<'a> {
         Measure::of_all(&measures).ok().filter(|measure| measure.count > 0)
     }
 
+    /// How late the load generator was over all runs; `None` if nothing was due.
+    pub(crate) fn sent_late(&self) -> Option<Measure> {
+        let measures: Vec<&Measure> = self.runs.iter().filter_map(|run| run.sent_late.as_ref()).collect();
+        Measure::of_all(&measures).ok().filter(|measure| measure.count > 0)
+    }
+
     /// How often each thing happened, in all.
     pub(crate) fn counts(&self) -> BTreeMap<&'a str, u64> {
         sums(self.runs.iter().map(|run| &run.counts))
@@ -149,8 +155,14 @@ fn sums<'a>(maps: impl Iterator<Item = &'a BTreeMap<String, u64>>) -> BTreeMap<&
     sums
 }
 
-/// How long the same took with the trivial server, if that was measured.
-pub(crate) fn trivial(report: &Report) -> Option<(&'static str, Measure)> {
+/// What stands below the measures of the servers: how late the load generator itself was, and how long the same took with
+/// the trivial server, if that was measured.
+pub(crate) fn beside<'a>(report: &Report, summary: &Summary<'a>) -> impl Iterator<Item = (&'a str, Measure)> {
+    let late = summary.sent_late().map(|late| ("sent late by the load", late));
+    late.into_iter().chain(trivial(report))
+}
+
+fn trivial(report: &Report) -> Option<(&'static str, Measure)> {
     let run = report.calibration.as_ref()?;
     let measure = run.measures.get(&run.primary).filter(|measure| measure.count > 0)?;
     Some(("on the trivial server", measure.clone()))

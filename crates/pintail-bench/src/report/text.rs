@@ -2,7 +2,7 @@
 
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
 use super::grid::{Cell, Grid, Paint, Side, Tone, wrapped};
-use super::summary::{Summary, key_figures, trivial};
+use super::summary::{Summary, beside, key_figures};
 use super::{Measure, Report, Run};
 
 /// How wide the text is at most, unless a single word or name is longer.
@@ -90,7 +90,7 @@ fn figures(report: &Report, paint: Paint) -> String {
 fn latency(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
     let mut grid = Grid::of_figures(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "max"]);
     let mut measures = summary.measures();
-    measures.extend(trivial(report));
+    measures.extend(beside(report, summary));
     for (name, measure) in &measures {
         grid.row(times(name, measure));
     }

@@ -16,9 +16,6 @@ use crate::failure::Failure;
 use crate::output::{print, warn};
 use crate::signals::Told;
 
-/// From here on the load is its own limit: a core that is busy all the time sends and receives late.
-const GENERATOR_BUSY: f64 = 0.9;
-
 /// What a test has found.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -83,14 +80,13 @@ impl Outcome {
         } else if told.is_some() {
             notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
         }
-        if self.runs.iter().any(|run| generator_share(run) > GENERATOR_BUSY) {
-            notes.push(
-                "The load generator was busy all the time on its core, so the figures show its limit and not only the \
-                 servers': take a smaller load, or share it between several machines."
-                    .to_owned(),
-            );
+        if let Some(trouble) = self.runs.iter().find_map(Run::generator_trouble) {
+            notes.push(format!(
+                "{trouble}, so the figures show its limit and not only the servers': take a smaller load, give it a core of \
+                 its own (--pin), or share it between several machines."
+            ));
         }
-        if self.calibration.iter().any(|run| generator_share(run) > GENERATOR_BUSY) {
+        if self.calibration.iter().any(|run| run.generator_trouble().is_some()) {
             notes.push(
                 "The trivial server had as much to do as the load generator can make: its throughput is the generator's. \
                  What a message costs it is not."
@@ -118,12 +114,6 @@ impl Outcome {
 fn most_logins(test: &Test, runs: &[Run]) -> Option<u64> {
     let Scenario::Connect(Connect { per_second: None }) = test.scenario else { return None };
     runs.iter().flat_map(|run| &run.series).map(|second| second.received).max()
-}
-
-/// How much of a core the load took.
-fn generator_share(run: &Run) -> f64 {
-    let used = run.generator.user_seconds + run.generator.system_seconds;
-    if run.seconds > 0.0 { used / run.seconds } else { 0.0 }
 }
 
 /// Prints and writes the report, and says by the exit code how it went.

@@ -132,6 +132,24 @@ async fn a_bot_begins_when_everybody_is_there_and_moves_when_it_should() {
 }
 
 #[tokio::test]
+async fn how_late_each_move_was_made_is_the_loads_own_lateness_and_a_lost_connection_is_not() {
+    let mut rig = Rig::new(Some(EVERY));
+    rig.seat.connected(rig.start, &mut rig.out);
+    rig.attach(0, Duration::ZERO);
+    rig.stage.recorder.borrow_mut().open(rig.start);
+    rig.stage.enter(Phase::Measure);
+    rig.on_time(Duration::ZERO);
+    rig.on_time(EVERY * 3);
+    let late = rig.stage.recorder.borrow().late().unwrap();
+    assert_eq!((late.count, late.min, late.max / 1000), (4, 0, 100), "moves at 0, 50, 100 and 150 ms");
+    rig.seat.disconnected();
+    rig.seat.connected(rig.start + SECOND, &mut rig.out);
+    rig.on_time(SECOND);
+    let late = rig.stage.recorder.borrow().late().unwrap();
+    assert_eq!((late.count, late.max / 1000), (21, 100), "nobody could have moved before");
+}
+
+#[tokio::test]
 async fn an_input_is_measured_from_when_it_was_due_until_the_game_has_it() {
     let mut rig = Rig::new(Some(EVERY));
     rig.attach(0, Duration::ZERO);
@@ -170,7 +188,7 @@ async fn a_pause_is_waited_out_and_what_was_not_received_is_sent_again() {
 #[tokio::test]
 async fn an_attach_that_nobody_answers_is_sent_again() {
     let mut rig = Rig::new(None);
-    rig.seat.attach(rig.start, &mut rig.out);
+    rig.seat.connected(rig.start, &mut rig.out);
     assert_eq!(rig.on_time(SECOND), Some(ATTACH_TIMEOUT));
     assert_eq!(rig.on_time(ATTACH_TIMEOUT), Some(ATTACH_TIMEOUT * 2));
     assert_eq!(rig.kinds_sent(), [kind::GAME_ATTACH; 2]);

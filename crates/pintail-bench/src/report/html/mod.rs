@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use self::markup::{definitions, escape, section, table};
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
-use super::summary::{Summary, key_figures, trivial};
+use super::summary::{Summary, beside, key_figures};
 use super::{Profile, Report, Run};
 
 /// How the page looks. There is no `<` and no `&` in it, so that the page stays well-formed XML.
@@ -131,7 +131,7 @@ fn tables(report: &Report) -> String {
 }
 
 fn latency(report: &Report, summary: &Summary<'_>) -> String {
-    let rows = summary.measures().into_iter().chain(trivial(report)).map(|(name, measure)| {
+    let rows = summary.measures().into_iter().chain(beside(report, summary)).map(|(name, measure)| {
         let mut row = vec![name.to_owned(), count(measure.count), duration(measure.mean)];
         let times = [measure.min, measure.p50, measure.p90, measure.p99, measure.p999, measure.max];
         row.extend(times.map(micros));
