@@ -4,37 +4,13 @@
 mod support;
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pintail_bench::report::{self, Report};
-use pintail_testkit::{Program, RedisServer};
+use pintail_testkit::RedisServer;
+use support::bench::{bench, read, report_file, run};
 use support::redis::Peek;
 use support::{PATIENCE, pintail};
 use tempfile::TempDir;
-
-/// Starts `pintail bench` with these words.
-fn bench(line: &str) -> Program {
-    pintail(["bench"].into_iter().chain(line.split_whitespace())).start()
-}
-
-/// Runs it to its end; its exit code and what it said.
-fn run(line: &str) -> (Option<i32>, String) {
-    let mut program = bench(line);
-    let status = program.wait_for_end();
-    (status.code(), program.transcript().join("\n"))
-}
-
-fn read(path: &Path) -> Report {
-    report::read(path).unwrap()
-}
-
-/// A directory for reports, and the path of one in it.
-fn report_file() -> (TempDir, std::path::PathBuf) {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("report.json");
-    (directory, path)
-}
 
 /// The processes that a process has started and that run, as the operating system lists them: id and command line.
 fn children(pid: u32) -> Vec<(u32, String)> {
@@ -137,39 +113,6 @@ fn a_threshold_sets_the_exit_code() {
         let (code, said) = run(&format!("echo {quick} {nonsense}"));
         assert_eq!(code, Some(2), "{said}");
     }
-}
-
-#[test]
-fn a_search_tries_less_until_nothing_is_left_and_says_so() {
-    let (_directory, json) = report_file();
-    let line = format!(
-        "echo --self --store embedded --players 4 --duration 200ms --warm-up 0 --find-max throughput<0 --json {}",
-        json.display()
-    );
-    let (code, said) = run(&line);
-    assert_eq!(code, Some(3), "{said}");
-    let search = read(&json).search.unwrap();
-    let tried: Vec<_> = search.probes.iter().map(|probe| (probe.load, probe.held)).collect();
-    assert_eq!(tried, [4, 4, 2, 2, 1, 1].map(|load| (load, false)));
-    assert_eq!((search.largest, search.unit.as_str()), (None, "players"));
-}
-
-#[test]
-fn a_search_finds_the_largest_load_that_keeps_its_condition() {
-    let (_directory, json) = report_file();
-    // A room of two delivers 40 messages a second, so the third is too much.
-    let line = format!(
-        "broadcast --self --store embedded --rooms 1 --room-size 2 --rate 20 --duration 1s --warm-up 100ms \
-         --find-max throughput<100 --json {}",
-        json.display()
-    );
-    let (code, said) = run(&line);
-    assert_eq!(code, Some(0), "{said}");
-    let report = read(&json);
-    let search = report.search.unwrap();
-    assert_eq!((search.largest, search.unit.as_str()), (Some(2), "rooms"), "{:?}", search.probes);
-    assert!(report.runs.iter().all(|run| run.players == 4), "the report is of the load that was found");
-    assert!(report.runs.len() >= 2, "it was tried again before it was believed");
 }
 
 #[test]

@@ -181,11 +181,14 @@ pub struct Search {
     pub condition: String,
     /// What the load is counted in: `players`, `rooms`.
     pub unit: String,
-    /// The loads that were tried, in order. The report's runs are those of the largest one that kept the condition.
+    /// The loads that were tried, in order. The report's runs are all windows of the largest one that kept the condition.
     pub probes: Vec<Probe>,
-    /// The largest load that kept it, if any did.
+    /// The largest load that kept it, if any did; of a search that ended early, the largest that did until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest: Option<u64>,
+    /// It ended early: a larger load may keep it too.
+    #[serde(default)]
+    pub interrupted: bool,
 }
 
 /// One load that was tried.
@@ -195,8 +198,24 @@ pub struct Probe {
     pub load: u64,
     /// Whether the condition held.
     pub held: bool,
-    /// What was measured, in words: `p99 41 ms`.
+    /// What was measured, in words: `p99 41 ms`; and who was missing.
     pub found: String,
+    /// How the load generator was; absent if nobody got in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<GeneratorState>,
+}
+
+/// How the load generator was during a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorState {
+    /// How much of a core it used: 1 is all of it.
+    pub core: f64,
+    /// The 99th percentile of how late it was with what was due, in microseconds; absent if nothing was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_late_p99: Option<u64>,
+    /// Why the window may show its limit and not the servers', as [`Run::generator_trouble`] says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// A threshold and whether it held.

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{
-    Check, Machine, Measure, Probe, ProcessSample, ProcessUse, Profile, REPORT_FORMAT, Report, Run, Sample, Scenario,
+    Check, GeneratorState, Machine, Measure, Probe, ProcessSample, ProcessUse, Profile, REPORT_FORMAT, Report, Run, Sample, Scenario,
     Search,
 };
 
@@ -152,7 +152,12 @@ fn calibration() -> Run {
 }
 
 fn search() -> Search {
-    let probe = |load, held, found: &str| Probe { load, held, found: format!("p99 of delivery {found}") };
+    let probe = |load, held, found: &str| {
+        let core = load as f64 / 1_700.0;
+        let trouble = (core > 0.9).then(|| "The load generator was busy all the time".to_owned());
+        let generator = Some(GeneratorState { core, sent_late_p99: Some((core * 900.0) as u64), trouble });
+        Probe { load, held, found: format!("p99 of delivery {found}"), generator }
+    };
     Search {
         condition: "p99<50ms".into(),
         unit: "players".into(),
@@ -164,6 +169,7 @@ fn search() -> Search {
             probe(1_400, false, "77.5 ms"),
         ],
         largest: Some(1_200),
+        interrupted: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
 use super::grid::{Cell, Grid, Paint, Side, Tone, wrapped};
 use super::summary::{Summary, beside, key_figures};
-use super::{Measure, Report, Run};
+use super::{GeneratorState, Measure, Report, Run};
 
 /// How wide the text is at most, unless a single word or name is longer.
 const WIDTH: usize = 100;
@@ -172,14 +172,27 @@ fn errors(summary: &Summary<'_>, paint: Paint) -> String {
 
 fn search(report: &Report, paint: Paint) -> String {
     let Some(search) = &report.search else { return String::new() };
-    let mut grid = Grid::new([Side::Right, Side::Left, Side::Left]);
+    let mut grid = Grid::new([Side::Right, Side::Left, Side::Left, Side::Left, Side::Left]);
     for probe in &search.probes {
         let (word, tone) = if probe.held { ("kept", Tone::Good) } else { ("broken", Tone::Bad) };
-        grid.row([
-            Cell::plain(format!("{} {}", count(probe.load), search.unit)),
-            Cell::new(word, tone),
-            Cell::plain(super::grid::cut(&probe.found, WIDTH - 40)),
-        ]);
+        let generator = probe.generator.as_ref();
+        let generator_tone = |state: &GeneratorState| if state.trouble.is_some() { Tone::Bad } else { Tone::Faint };
+        let state = |words: fn(&GeneratorState) -> String| {
+            generator.map_or(Cell::plain(""), |state| Cell::new(words(state), generator_tone(state)))
+        };
+        for (index, line) in wrapped(&probe.found, WIDTH - 62).into_iter().enumerate() {
+            if index > 0 {
+                grid.row([(); 4].map(|()| Cell::plain("")).into_iter().chain([Cell::plain(line)]));
+                continue;
+            }
+            grid.row([
+                Cell::plain(format!("{} {}", count(probe.load), search.unit)),
+                Cell::new(word, tone),
+                state(GeneratorState::core_words),
+                state(GeneratorState::late_words),
+                Cell::plain(line),
+            ]);
+        }
     }
     section(&format!("Search for the largest load with {}", super::format::printable(&search.condition)), &grid, paint)
 }

@@ -235,6 +235,13 @@ impl Scenario {
         if matches!(self, Self::Lobby(_)) { "workers" } else { "players" }
     }
 
+    /// So many players, made up to whole rooms.
+    #[must_use]
+    pub fn whole_rooms(&self, players: u64) -> u64 {
+        let size = u64::from(self.room_players()).max(1);
+        players.div_ceil(size).saturating_mul(size)
+    }
+
     /// Its name and settings for a report.
     #[must_use]
     pub fn describe(&self) -> report::Scenario {
@@ -278,6 +285,23 @@ impl Scenario {
             Self::Churn(_) => churn::ARRIVAL,
             Self::Bots(kind) => kind.primary,
         }
+    }
+
+    /// What else than the primary is timed, though not in every window. Not known of the bots of a game's author.
+    #[must_use]
+    pub fn measures(&self) -> Vec<&'static str> {
+        const GATHERING: [&str; 4] = ["create room", "join room", "ready", "start game"];
+        let more: &[&str] = match self {
+            Self::Lobby(Lobby { cycle: Cycle::Rooms, .. }) => &["create room", "join room", "leave room"],
+            Self::Lobby(Lobby { cycle: Cycle::WholeGames, .. }) => &["create room", "start game"],
+            Self::Match(_) => &["lateness", "create room", "join room", "ready", "start game"],
+            Self::Connect(_) => &[],
+            Self::Churn(_) => {
+                &["list rooms", "quick match", "ready", "start game", "chat", "leave room", crate::player::seat::INPUT]
+            }
+            Self::Echo(_) | Self::Broadcast(_) | Self::Arena(_) | Self::Bots(_) => &GATHERING,
+        };
+        std::iter::once(self.primary()).chain(more.iter().copied()).collect()
     }
 
     /// The bots that play, if rooms of bots are all that there is to it.

@@ -4,13 +4,15 @@
 //! | --- | --- |
 //! | [`place`] | the cluster that is tested: one that runs, or one of its own |
 //! | [`window`] | one measurement |
-//! | [`test`] | the measurements of a test: one, several, or a search for the largest load |
+//! | [`test`] | the measurements of a test: one, or several |
+//! | [`search`] | those of a search for the largest load |
 //! | [`outcome`] | the report, and the exit code |
 //! | [`interrupt`] | Ctrl-C |
 
 mod interrupt;
 mod outcome;
 mod place;
+mod search;
 mod test;
 mod window;
 

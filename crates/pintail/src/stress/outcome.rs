@@ -30,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) notes: Vec<String>,
     /// The process that ended by itself.
     pub(super) death: Option<ClusterError>,
+    /// What else ended the test before its end.
+    pub(super) failure: Option<Failure>,
 }
 
 impl Outcome {
@@ -45,6 +47,7 @@ impl Outcome {
             profiles: Profiles::default(),
             notes: Vec::new(),
             death: None,
+            failure: None,
         }
     }
 
@@ -67,7 +70,7 @@ impl Outcome {
             search: self.search.take(),
             calibration: self.calibration.take(),
             checks,
-            interrupted: told.is_some() || self.death.is_some(),
+            interrupted: told.is_some() || self.death.is_some() || self.failure.is_some(),
             profiles: std::mem::take(&mut self.profiles.profiles),
         }
     }
@@ -79,6 +82,8 @@ impl Outcome {
             notes.push(format!("The test ended early: {death}"));
         } else if told.is_some() {
             notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
+        } else if let Some(failure) = &self.failure {
+            notes.push(format!("The test ended early: {failure}"));
         }
         if let Some(trouble) = self.runs.iter().find_map(Run::generator_trouble) {
             notes.push(format!(
@@ -86,6 +91,7 @@ impl Outcome {
                  its own (--pin), or share it between several machines."
             ));
         }
+        notes.extend(self.search.as_ref().and_then(generator_was_the_limit));
         if self.calibration.iter().any(|run| run.generator_trouble().is_some()) {
             notes.push(
                 "The trivial server had as much to do as the load generator can make: its throughput is the generator's. \
@@ -116,6 +122,19 @@ fn most_logins(test: &Test, runs: &[Run]) -> Option<u64> {
     runs.iter().flat_map(|run| &run.series).map(|second| second.received).max()
 }
 
+/// What to know if the load generator had no time to spare where a search ended: its limit may have been found.
+fn generator_was_the_limit(search: &Search) -> Option<String> {
+    let broken = || search.probes.iter().filter(|probe| !probe.held && Some(probe.load) > search.largest);
+    let load = broken().map(|probe| probe.load).min()?;
+    let states = broken().filter(|probe| probe.load == load).filter_map(|probe| probe.generator.as_ref());
+    let trouble = states.filter_map(|state| state.trouble.as_ref()).next()?;
+    Some(format!(
+        "{trouble} at {load} {}, where the condition broke: the servers may carry more. Give the load a core of its own \
+         (--pin), or share it between several machines.",
+        search.unit
+    ))
+}
+
 /// Prints and writes the report, and says by the exit code how it went.
 ///
 /// # Errors
@@ -137,6 +156,9 @@ pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told
     }
     if let Some(death) = outcome.death {
         return Err(Failure::new(death.to_string()));
+    }
+    if let Some(failure) = outcome.failure {
+        return Err(failure);
     }
     verdict(&report).map_or(printed, |broken| Err(Failure::with_code(THRESHOLD, broken)))
 }
@@ -163,7 +185,7 @@ fn verdict(report: &Report) -> Option<String> {
     if let Some(check) = report.checks.iter().find(|check| check.failed) {
         return Some(format!("`{}` is true: {}", check.condition, check.found));
     }
-    let search = report.search.as_ref().filter(|search| search.largest.is_none())?;
+    let search = report.search.as_ref().filter(|search| search.largest.is_none() && !search.interrupted)?;
     Some(format!("no load keeps `{}`, not even the smallest that was tried", search.condition))
 }
 

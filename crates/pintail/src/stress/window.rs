@@ -8,7 +8,7 @@ use pintail_bench::live::{Moment, Progress};
 use pintail_bench::process::ProcessMeter;
 use pintail_bench::profile::{self, AdminPort, Profiles};
 use pintail_bench::report::{ProcessSample, ProcessUse, Run};
-use pintail_bench::{LoadShape, Meter, Order, Phase, Scenario, drive};
+use pintail_bench::{DriveError, LoadShape, Meter, Order, Phase, Scenario, drive};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -49,12 +49,36 @@ pub(super) struct Measured {
     pub(super) death: Option<ClusterError>,
 }
 
+/// Why there is no measurement.
+#[derive(Debug)]
+pub(super) enum Unmeasured {
+    /// Players were to be there, and not a single one got in, mostly for this reason.
+    NobodyPlays(String),
+    /// Something else went wrong.
+    Failed(Failure),
+}
+
+impl From<Unmeasured> for Failure {
+    fn from(unmeasured: Unmeasured) -> Self {
+        match unmeasured {
+            Unmeasured::NobodyPlays(reason) => Self::new(DriveError::NobodyPlays(reason).to_string()),
+            Unmeasured::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for Unmeasured {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Task {
     /// Puts a load on a cluster, shows how it goes, and ends the cluster if it is the test's own. `label` says which
     /// measurement it is.
     ///
     /// # Errors
-    /// If there was no load.
+    /// See [`Unmeasured`].
     pub(super) async fn measure(
         &self,
         mut opened: Opened,
@@ -62,7 +86,7 @@ impl Task {
         label: &str,
         progress: &mut Progress,
         interrupt: &Interrupt,
-    ) -> Result<Measured, Failure> {
+    ) -> Result<Measured, Unmeasured> {
         let order = Order {
             gateways: std::mem::take(&mut opened.gateways),
             scenario: self.scenario.clone(),
@@ -105,8 +129,9 @@ impl Task {
         }
         match (driven, death) {
             (Some(Ok(run)), death) => Ok(Measured { run, profiles, target: opened.description, death }),
-            (_, Some(death)) => Err(death.into()),
-            (Some(Err(error)), None) => Err(Failure::new(error.to_string())),
+            (_, Some(death)) => Err(Unmeasured::Failed(death.into())),
+            (Some(Err(DriveError::NobodyPlays(reason))), None) => Err(Unmeasured::NobodyPlays(reason)),
+            (Some(Err(error)), None) => Err(Unmeasured::Failed(Failure::new(error.to_string()))),
             (None, None) => unreachable!("the load is only given up after a death"),
         }
     }

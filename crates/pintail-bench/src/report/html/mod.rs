@@ -195,9 +195,15 @@ fn search(report: &Report) -> String {
     let Some(search) = &report.search else { return String::new() };
     let rows = search.probes.iter().map(|probe| {
         let word = if probe.held { "kept" } else { "broken" };
-        vec![format!("{} {}", count(probe.load), search.unit), word.to_owned(), probe.found.clone()]
+        let generator = probe.generator.as_ref().map(|generator| {
+            let trouble = generator.trouble.as_ref().map(|trouble| format!("{trouble}.")).unwrap_or_default();
+            format!("{} {} {trouble}", generator.core_words(), generator.late_words()).trim_end().to_owned()
+        });
+        let load = format!("{} {}", count(probe.load), search.unit);
+        vec![load, word.to_owned(), probe.found.clone(), generator.unwrap_or_else(unknown)]
     });
-    let table = table("Loads that were tried", &["load", &search.condition, "found"], &rows.collect::<Vec<_>>());
+    let headings = ["load", &search.condition, "found", "load generator"];
+    let table = table("Loads that were tried", &headings, &rows.collect::<Vec<_>>());
     format!("<div class=\"charts wordy\">\n{}{table}</div>\n", charts::search(search))
 }
 

@@ -93,7 +93,10 @@ fn report_with(text: &str) -> Report {
     }
     let search = report.search.as_mut().expect("the sample has a search");
     [&mut search.condition, &mut search.unit].into_iter().for_each(with);
-    search.probes.iter_mut().for_each(|probe| with(&mut probe.found));
+    for probe in &mut search.probes {
+        with(&mut probe.found);
+        probe.generator.iter_mut().flat_map(|generator| &mut generator.trouble).for_each(with);
+    }
     report.checks.iter_mut().for_each(|check| [&mut check.condition, &mut check.found].into_iter().for_each(with));
     report.profiles.iter_mut().for_each(|profile| [&mut profile.server, &mut profile.svg].into_iter().for_each(with));
     report

@@ -43,6 +43,15 @@ impl Unit {
 }
 
 impl Load {
+    /// How many connections each player of a [`LoadShape`] has at most: of a worker, those of the two players who work, and
+    /// of the two who come to take their places.
+    pub(crate) const fn connections_each(self) -> u64 {
+        match self.unit {
+            Unit::Players | Unit::Rooms => 1,
+            Unit::Workers => 4,
+        }
+    }
+
     /// The load that is the same all the time.
     pub(crate) fn constant(self) -> LoadShape {
         LoadShape::Constant(self.count.saturating_mul(self.players_each))
