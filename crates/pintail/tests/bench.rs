@@ -3,10 +3,12 @@
 
 mod support;
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use pintail_testkit::RedisServer;
+use pintail_testkit::{Program, RedisServer};
+use pintail_wire::kind::client as kind;
 use support::bench::{bench, read, report_file, run};
 use support::redis::Peek;
 use support::{PATIENCE, pintail};
@@ -221,6 +223,7 @@ fn a_redis_that_others_use_is_shared_with_them_or_named_if_it_is_not_there() {
     let (code, said) = run(&line);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(peek.one("GET Server:Gateway:0").as_deref(), Some("theirs"));
+    assert_eq!(peek.ask("KEYS *"), ["Server:Gateway:0"], "nothing of the test is left");
     let names = read(&json).runs[0].servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
     assert_eq!(names, ["gateway", "lobby", "game"], "what Redis takes is shared with others");
 
@@ -250,18 +253,81 @@ fn a_cluster_that_runs_is_measured_without_its_processes() {
 }
 
 #[test]
+fn each_server_of_a_test_has_a_flame_graph_that_names_what_it_did() {
+    let (_directory, json) = report_file();
+    // Players who come and go all the time give every server something to do.
+    let line =
+        format!("churn --self --players 30 --stay 200ms --duration 3s --warm-up 0 --profile --json {}", json.display());
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(0), "{said}");
+    let profiles = read(&json).profiles;
+    let servers: Vec<_> = profiles.iter().map(|profile| profile.server.as_str()).collect();
+    assert_eq!(servers, ["gateway", "lobby", "game"], "{said}");
+    for profile in profiles {
+        let names_functions = profile.svg.contains(&format!("pintail_{}::", profile.server));
+        assert!(names_functions, "{}: {}", profile.server, profile.svg);
+    }
+}
+
+#[test]
 fn flame_graphs_that_can_not_be_had_are_a_note() {
     let (_directory, json) = report_file();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut dev = pintail(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).start();
+    let line = dev.wait_for("Server:Gateway:0");
+    let target = line.split_whitespace().nth(1).unwrap().to_owned();
+    dev.wait_for("ready;");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("There is no flame graph of the {closed} server");
+    for (admin, note) in [(String::new(), "--admin".to_owned()), (format!("--admin {closed}"), server)] {
+        let line = format!(
+            "echo --target {target} --players 2 --duration 300ms --warm-up 0 --profile {admin} --json {}",
+            json.display()
+        );
+        let (code, said) = run(&line);
+        assert_eq!(code, Some(0), "{said}");
+        let report = read(&json);
+        assert!(report.profiles.is_empty());
+        assert!(report.notes.iter().any(|line| line.contains(&note)), "{note}: {:?}", report.notes);
+    }
+    let (code, _) = run(&format!("echo --self --profile --admin {closed}"));
+    assert_eq!(code, Some(2), "the servers of --self are known");
+}
+
+#[test]
+fn a_load_over_websockets_is_set_against_the_trivial_server_over_tcp_with_a_word_about_it() {
+    let (_directory, json) = report_file();
     let line = format!(
-        "echo --self --store embedded --players 2 --duration 300ms --warm-up 0 --profile --json {}",
+        "echo --self --store embedded --transport websocket --players 4 --ramp 500ms --duration 1s --warm-up 0 --calibrate \
+         --json {}",
         json.display()
     );
     let (code, said) = run(&line);
     assert_eq!(code, Some(0), "{said}");
     let report = read(&json);
-    // Whether this build's servers make them or not: there is a picture, or the reason why there is none.
-    assert!(!report.profiles.is_empty() || report.notes.iter().any(|note| note.contains("flame graph")), "{said}");
-    let (code, _) = run(&format!("echo --self --profile --admin {port}"));
-    assert_eq!(code, Some(2), "the servers of --self are known");
+    assert!(report.notes.iter().any(|note| note.contains("over TCP")), "{:?}", report.notes);
+    // Both loads grow from one player, so each first second begins with fewer than the last ends with.
+    let trivial = report.calibration.unwrap();
+    assert_eq!((report.runs[0].players, trivial.players), (4, 4));
+    assert_eq!(trivial.counts["logins"], 3, "three came during the window: {:?}", trivial.counts);
+}
+
+#[test]
+fn the_trivial_server_goes_on_when_it_may_open_no_more_files() {
+    let program = env!("CARGO_BIN_EXE_pintail");
+    let mut server =
+        Program::new("sh").args(["-c", &format!("ulimit -n 40 && exec {program} bench __trivial")]).start();
+    let address = server.wait_for("127.0.0.1:");
+    let address = address.trim();
+    let greet = |stream: &mut TcpStream| {
+        // A ping: its length, its kind, nothing else.
+        let mut answer = [0; 5];
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&[&1_u32.to_be_bytes()[..], &[kind::PING]].concat()).unwrap();
+        stream.read_exact(&mut answer)
+    };
+    // More than it has files for: the kernel takes the others, and they wait.
+    let mut crowd: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    greet(&mut crowd[0]).unwrap();
+    crowd.clear();
+    greet(&mut TcpStream::connect(address).unwrap()).unwrap();
 }

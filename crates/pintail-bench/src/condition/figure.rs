@@ -88,6 +88,11 @@ impl Figure {
         }
     }
 
+    /// Whether it is of something that is timed.
+    pub(super) fn is_of_measure(&self) -> bool {
+        self.kind.is_of_measure()
+    }
+
     /// Its name, where `primary` is what the scenario is about.
     pub(super) fn name(&self, primary: Option<&str>) -> String {
         let name = match self.kind {
@@ -177,9 +182,7 @@ impl Figure {
         match (figures.is_empty(), &self.of) {
             (false, _) => Ok(figures.iter().sum()),
             (true, Some(name)) => Err(unknown(name, processes().map(|process| &process.name))),
-            (true, None) => {
-                Err(Missing::Unknown { what: "server".to_owned(), known: "they run elsewhere".to_owned() })
-            }
+            (true, None) => Err(Missing::Unknown { what: "server".to_owned(), known: "they run elsewhere".to_owned() }),
         }
     }
 }

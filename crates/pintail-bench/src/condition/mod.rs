@@ -6,13 +6,16 @@
 //! | `p99 of login>1s` | the same of another measure. `mean`, `min` and `max` work as percentiles do |
 //! | `throughput<1000` | fewer than 1,000 of what the scenario is about were done each second |
 //! | `throughput of received<2M` | something that was counted happened less often than two million times a second |
-//! | `errors>0`, `errors of timed out>5` | more went wrong, in all or for one reason |
+//! | `errors>0`, `errors of no answer: login>5` | more went wrong, in all or for one reason as reports name it |
 //! | `error-rate>0.1%` | more than one in a thousand went wrong |
 //! | `cpu-per-message>20us` | the servers spent more CPU time on each; also `of gateway` |
 //! | `cpu of gateway>90%` | a server used more of a core |
 //! | `memory>1GiB`, `memory of gateway>100MiB` | the servers had more resident memory at the end |
 //! | `memory-per-player>8KiB` | they grew by more for each player |
 //! | `players<1000` | fewer players were there at once |
+//!
+//! What is not measured has no figure, so a misspelt name is noticed. A reason for errors is the exception: one that never
+//! occurred and one that can't are both 0 times, because game authors' bots have reasons of their own.
 
 mod figure;
 mod parse;
@@ -67,7 +70,7 @@ pub enum Truth {
     /// It isn't.
     False,
     /// What it is about was not measured. A test fails by it, and a load doesn't keep it: a threshold on a misspelt name
-    /// must not pass unseen.
+    /// must not pass unseen. Of errors, only the reasons are not checked.
     Unmeasured,
 }
 
@@ -116,6 +119,11 @@ impl Condition {
     /// What a probe comes to if nobody at all got in, for this reason.
     pub fn probe_of_nobody(load: u64, attendance: Attendance, reason: &str) -> Probe {
         Probe { load, held: false, found: format!("{}: {reason}", only(0, attendance.wanted())), generator: None }
+    }
+
+    /// The measure that it names, if it is about how long something takes.
+    pub fn measure(&self) -> Option<&str> {
+        self.figure.of.as_deref().filter(|_| self.figure.is_of_measure())
     }
 
     /// Why it can be true of no run like this one: it is about something that such a run does not measure. `also` is what is
@@ -241,6 +249,17 @@ mod tests {
         let mut elsewhere = sample::run(1);
         elsewhere.servers.clear();
         assert!(condition("cpu-per-message>1s").check(&[elsewhere]).failed, "its servers run elsewhere");
+    }
+
+    #[test]
+    fn the_reason_in_the_documentation_is_one_that_reports_have() {
+        let reason = crate::player::trouble::Trouble::Silent("login").to_string();
+        let mut run = sample::run(1);
+        run.errors.insert(reason.clone(), 6);
+        for documentation in [include_str!("mod.rs"), include_str!("../../../../docs/bench-reports.md")] {
+            assert!(documentation.contains(&format!("`errors of {reason}>5`")), "{reason}");
+        }
+        assert!(condition(&format!("errors of {reason}>5")).check(&[run]).failed);
     }
 
     #[test]

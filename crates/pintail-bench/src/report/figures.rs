@@ -1,7 +1,7 @@
 //! Figures made from what was measured, one run or several.
 
 use super::format::{duration, micros, percent};
-use super::{GeneratorState, HistogramError, Measure, ProcessUse, Report, Run};
+use super::{GeneratorState, HistogramError, Measure, ProcessUse, Report, Run, Scenario};
 
 /// From here on the load is its own limit: a core that is busy all the time sends and receives late.
 const GENERATOR_BUSY: f64 = 0.9;
@@ -120,6 +120,13 @@ impl GeneratorState {
     /// How late it was, in words; nothing if nothing was due.
     pub(crate) fn late_words(&self) -> String {
         self.sent_late_p99.map(|late| format!("late {}", micros(late))).unwrap_or_default()
+    }
+}
+
+impl Scenario {
+    /// What one of [`Run::players`] is.
+    pub(crate) fn unit_of_one(&self) -> &str {
+        self.unit.strip_suffix('s').unwrap_or(&self.unit)
     }
 }
 

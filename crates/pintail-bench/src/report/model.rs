@@ -66,8 +66,16 @@ pub struct Machine {
 pub struct Scenario {
     /// Its name on the command line.
     pub name: String,
+    /// What [`Run::players`] are: `players`, or `workers`, each of which is one or two players.
+    #[serde(default = "players")]
+    pub unit: String,
     /// Its settings by name, with their units.
     pub settings: BTreeMap<String, String>,
+}
+
+/// What they are in every scenario but one, and in reports that don't say.
+fn players() -> String {
+    "players".to_owned()
 }
 
 /// One measured window.

@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{
-    Check, GeneratorState, Machine, Measure, Probe, ProcessSample, ProcessUse, Profile, REPORT_FORMAT, Report, Run, Sample, Scenario,
-    Search,
+    Check, GeneratorState, Machine, Measure, Probe, ProcessSample, ProcessUse, Profile, REPORT_FORMAT, Report, Run,
+    Sample, Scenario, Search,
 };
 
 /// How long the sample's windows are.
@@ -35,6 +35,7 @@ pub(crate) fn report() -> Report {
         target: "a cluster of its own: gateway, lobby and game server as processes, with Redis".into(),
         scenario: Scenario {
             name: "broadcast".into(),
+            unit: "players".into(),
             settings: [("message", "32 B"), ("rate", "20 /s"), ("room", "10 players")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

@@ -19,7 +19,7 @@ pub fn table(report: &Report, paint: Paint) -> String {
         figures(report, paint),
         latency(report, &summary, paint),
         runs(&report.runs, paint),
-        processes(&summary, paint),
+        processes(report, &summary, paint),
         counts(&summary, paint),
         errors(&summary, paint),
         search(report, paint),
@@ -36,7 +36,8 @@ fn heading(report: &Report, paint: Paint) -> String {
         [run] => span(run.seconds),
         [run, ..] => format!("{} × {}", report.runs.len(), span(run.seconds)),
     };
-    let title = format!("{}: {}, {windows}", report.scenario.name, amount(summary.players(), "player"));
+    let title =
+        format!("{}: {}, {windows}", report.scenario.name, amount(summary.players(), report.scenario.unit_of_one()));
     let mut text = format!("{}\n", paint.paint(&super::format::printable(&title), Tone::Strong));
     if report.interrupted {
         text += &format!("{}\n", paint.paint("Interrupted: these are the figures until then.", Tone::Bad));
@@ -55,6 +56,7 @@ fn heading(report: &Report, paint: Paint) -> String {
         ("on", report.target.clone()),
         ("load", report.shape.clone()),
         ("settings", settings.join(", ")),
+        ("seed", report.seed.map_or("not known".to_owned(), |seed| seed.to_string())),
         ("machine", machine),
         ("when", format!("{}, Pintail {}", moment(report.started_at), report.pintail)),
     ];
@@ -125,9 +127,10 @@ fn runs(runs: &[Run], paint: Paint) -> String {
     section("Runs", &grid, paint)
 }
 
-fn processes(summary: &Summary<'_>, paint: Paint) -> String {
+fn processes(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
     let each = super::grid::cut(&format!("per {}", summary.primary), 14);
-    let headings = ["", "CPU", "of a core", "in kernel", &each, "memory", "growth", "per player"];
+    let per_player = super::grid::cut(&format!("per {}", report.scenario.unit_of_one()), 10);
+    let headings = ["", "CPU", "of a core", "in kernel", &each, "memory", "growth", &per_player];
     let mut grid = Grid::of_figures(&headings);
     for process in summary.processes() {
         let tone = if process.is_server { Tone::Plain } else { Tone::Faint };

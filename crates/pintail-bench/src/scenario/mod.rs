@@ -12,6 +12,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+pub use relayed::PAYLOAD_BYTES_MIN;
+
 use crate::bot::BotKind;
 use crate::drive::stage::Ticket;
 use crate::drive::{LoadShape, Phase};
@@ -72,7 +74,7 @@ pub struct Broadcast {
     pub room_players: u32,
     /// How many messages each player sends in a second.
     pub per_second: f64,
-    /// How long a message is: at least 16 bytes.
+    /// How long a message is: at least [`PAYLOAD_BYTES_MIN`].
     pub payload_bytes: usize,
 }
 
@@ -173,7 +175,7 @@ pub struct Match {
     pub room_players: u32,
     /// How many messages each player sends in a second.
     pub per_second: f64,
-    /// How long a message is: at least 16 bytes.
+    /// How long a message is: at least [`PAYLOAD_BYTES_MIN`].
     pub payload_bytes: usize,
 }
 
@@ -184,24 +186,6 @@ impl Default for Match {
 }
 
 impl Scenario {
-    /// The names of the scenarios that come with Pintail, as they stand on the command line.
-    pub const NAMES: [&str; 7] = ["echo", "broadcast", "arena", "lobby", "connect", "churn", "match"];
-
-    /// The scenario of this name with its default settings.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "echo" => Self::Echo(Echo::default()),
-            "broadcast" => Self::Broadcast(Broadcast::default()),
-            "arena" => Self::Arena(Arena::default()),
-            "lobby" => Self::Lobby(Lobby::default()),
-            "connect" => Self::Connect(Connect::default()),
-            "churn" => Self::Churn(Churn::default()),
-            "match" => Self::Match(Match::default()),
-            _ => return None,
-        })
-    }
-
     /// Its name on the command line.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -229,9 +213,8 @@ impl Scenario {
         }
     }
 
-    /// What its load is counted in, for people: `players`, or `workers`, each of which is one or two players.
-    #[must_use]
-    pub fn unit(&self) -> &'static str {
+    /// What a load's players are, for people: `players`, or `workers`, each of which is one or two players.
+    fn unit(&self) -> &'static str {
         if matches!(self, Self::Lobby(_)) { "workers" } else { "players" }
     }
 
@@ -245,7 +228,7 @@ impl Scenario {
     /// Its name and settings for a report.
     #[must_use]
     pub fn describe(&self) -> report::Scenario {
-        report::Scenario { name: self.name().to_owned(), settings: self.settings() }
+        report::Scenario { name: self.name().to_owned(), unit: self.unit().to_owned(), settings: self.settings() }
     }
 
     fn settings(&self) -> BTreeMap<String, String> {
@@ -367,14 +350,23 @@ mod tests {
 
     #[test]
     fn every_scenario_has_its_name_and_says_its_settings() {
-        for name in Scenario::NAMES {
-            let scenario = Scenario::by_name(name).unwrap();
+        let scenarios = [
+            Scenario::Echo(Echo::default()),
+            Scenario::Broadcast(Broadcast::default()),
+            Scenario::Arena(Arena::default()),
+            Scenario::Lobby(Lobby::default()),
+            Scenario::Connect(Connect::default()),
+            Scenario::Churn(Churn::default()),
+            Scenario::Match(Match::default()),
+        ];
+        for scenario in scenarios {
             let description = scenario.describe();
-            assert_eq!((scenario.name(), description.name.as_str()), (name, name));
-            assert!(!description.settings.is_empty() && !scenario.primary().is_empty(), "{name}");
-            assert!(scenario.room_players() > 0, "{name}");
+            assert_eq!(description.name, scenario.name());
+            assert!(!description.settings.is_empty() && scenario.measures().contains(&scenario.primary()));
+            assert!(scenario.room_players() > 0, "{scenario:?}");
         }
-        assert!(Scenario::by_name("chess").is_none());
+        let ignorant = Lobby { requests: RequestLimit::Ignored, ..Lobby::default() };
+        assert_ne!(Scenario::Lobby(ignorant).describe(), Scenario::Lobby(Lobby::default()).describe());
         let broadcast = Scenario::Broadcast(Broadcast::default()).describe().settings;
         let expected = [("messages of a player", "20/s"), ("payload", "32 B"), ("players a room", "10")];
         assert_eq!(broadcast, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());

@@ -78,7 +78,9 @@ impl Peer {
         }
         drop(out);
         // A connection whose socket takes no more is woken by that, but not to be closed.
-        if (was_empty || is_too_much) && let Some(waker) = &*self.waker.borrow() {
+        if (was_empty || is_too_much)
+            && let Some(waker) = &*self.waker.borrow()
+        {
             waker.wake_by_ref();
         }
     }

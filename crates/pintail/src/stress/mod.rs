@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`place`] | the cluster that is tested: one that runs, or one of its own |
+//! | [`keys`] | what its servers leave in a Redis that others use |
 //! | [`window`] | one measurement |
 //! | [`test`] | the measurements of a test: one, or several |
 //! | [`search`] | those of a search for the largest load |
@@ -10,6 +11,7 @@
 //! | [`interrupt`] | Ctrl-C |
 
 mod interrupt;
+mod keys;
 mod outcome;
 mod place;
 mod search;

@@ -55,16 +55,17 @@ impl Outcome {
         let checks = test.options.result.fail_if.iter().map(|condition| condition.check(&self.runs)).collect();
         let is_search = self.search.is_some();
         let players = self.runs.iter().map(|run| run.players).max().unwrap_or(0);
+        let scenario = test.scenario.describe();
         Report {
             format: REPORT_FORMAT,
             pintail: env!("CARGO_PKG_VERSION").to_owned(),
-            command: shown(std::env::args()),
+            command: shown(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             started_at: self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             machine,
             target: self.target.clone(),
-            scenario: test.scenario.describe(),
             seed: Some(self.seed),
-            shape: if is_search { format!("{players} players") } else { test.shape().to_string() },
+            shape: if is_search { format!("{players} {}", scenario.unit) } else { test.shape().of(&scenario.unit) },
+            scenario,
             notes: self.all_notes(test, told),
             runs: std::mem::take(&mut self.runs),
             search: self.search.take(),
@@ -108,6 +109,9 @@ impl Outcome {
                 "This program was built without optimisation: for figures that mean something, build it with --release."
                     .to_owned(),
             );
+        }
+        if test.options.result.profile && !test.options.place.own && test.options.result.admin.is_empty() {
+            notes.push("There are no flame graphs: name the servers' admin ports with --admin.".to_owned());
         }
         notes.extend(self.notes.iter().cloned());
         notes.extend(self.profiles.notes.iter().cloned());

@@ -8,16 +8,16 @@ use pintail_bench::pins::{Cores, PinChoice, Pins};
 use pintail_bench::process::Watched;
 use pintail_bench::profile::AdminPort;
 use pintail_bench::reach::OtherEnd;
-use pintail_store::{RedisOptions, RedisStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::keys::Keys;
 use crate::config::args::DEFAULT_GATEWAY;
 use crate::config::bench::options::{PlaceArgs, ResultArgs, Store, Transport};
 use crate::config::bench::{HOLD, TRIVIAL};
 use crate::config::secret::RedisUrl;
 use crate::failure::Failure;
-use crate::serve::COMMAND_PATIENCE;
+use crate::output::warn;
 
 /// How long a gateway may take to accept a connection before it counts as missing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -38,6 +38,8 @@ pub(super) enum Place {
         plan: Plan,
         /// How players connect.
         transport: Transport,
+        /// The Redis that it shares with others, if it does. The plan names keys there that were never used.
+        redis: Option<RedisUrl>,
     },
 }
 
@@ -51,6 +53,8 @@ pub(super) struct Opened {
     pub(super) description: String,
     /// The processes, if they are the test's own.
     pub(super) cluster: Option<Cluster>,
+    /// What they leave in a Redis that others use.
+    pub(super) keys: Option<Keys>,
 }
 
 /// Which cores the parts run on; this thread, and what it starts, is on its own from here on.
@@ -79,9 +83,9 @@ impl Place {
         if args.own {
             let plan = plan(args, pins)?;
             if let Some(url) = &args.redis {
-                ask_redis(url).await?;
+                Keys::new(url).ask().await?;
             }
-            return Ok(Self::Own { plan, transport: args.transport });
+            return Ok(Self::Own { plan, transport: args.transport, redis: args.redis.clone() });
         }
         let gateways = if args.target.is_empty() { vec![default_gateway().await?] } else { args.target.clone() };
         for gateway in &gateways {
@@ -94,6 +98,14 @@ impl Place {
         }
         let admin = result.admin.iter().map(|address| AdminPort { server: address.clone(), address: address.clone() });
         Ok(Self::Running { gateways, admin: admin.collect() })
+    }
+
+    /// Whether some of the players come over WebSockets.
+    pub(super) fn has_websockets(&self) -> bool {
+        match self {
+            Self::Own { transport, .. } => *transport == Transport::Websocket,
+            Self::Running { gateways, .. } => gateways.iter().any(|gateway| gateway.to_string().starts_with("ws")),
+        }
     }
 
     /// Who holds the other end of the players' connections.
@@ -117,10 +129,24 @@ impl Place {
                 admin: admin.clone(),
                 description: gateways.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
                 cluster: None,
+                keys: None,
             }),
-            Self::Own { plan, transport } => {
-                let cluster = Cluster::start(plan).await?;
-                Ok(Opened::of(cluster, *transport, &plan.pins))
+            Self::Own { plan, transport, redis } => {
+                let keys = redis.as_ref().map(Keys::new);
+                let mut plan = plan.clone();
+                if let (StoreChoice::Redis { key_prefix, .. }, Some(keys)) = (&mut plan.store, &keys) {
+                    key_prefix.clone_from(&keys.prefix);
+                }
+                match Cluster::start(&plan).await {
+                    Ok(cluster) => Ok(Opened { keys, ..Opened::of(cluster, *transport, &plan.pins) }),
+                    Err(error) => {
+                        // What was started by then has ended.
+                        if let Some(Err(left)) = clear(keys).await {
+                            warn(left);
+                        }
+                        Err(error.into())
+                    }
+                }
             }
         }
     }
@@ -154,8 +180,14 @@ impl Opened {
             admin: cluster.admin_ports(),
             description: format!("{}{over}{pinned}", cluster.description()),
             cluster: Some(cluster),
+            keys: None,
         }
     }
+}
+
+/// Removes keys, if there are any. `None` if there are none.
+pub(super) async fn clear(keys: Option<Keys>) -> Option<Result<(), String>> {
+    Some(keys?.clear().await)
 }
 
 fn plan(args: &PlaceArgs, pins: &Pins) -> Result<Plan, Failure> {
@@ -165,7 +197,9 @@ fn plan(args: &PlaceArgs, pins: &Pins) -> Result<Plan, Failure> {
             return Err(Failure::usage("--store embedded keeps nothing in Redis: leave --redis or --store out"));
         }
         (Store::Redis, None) => StoreChoice::OwnRedis,
-        (Store::Redis, Some(url)) => StoreChoice::Redis(url.expose().to_owned()),
+        (Store::Redis, Some(url)) => {
+            StoreChoice::Redis { url: url.expose().to_owned(), key_prefix: Keys::new(url).prefix }
+        }
     };
     // Only a Redis that is started with the servers can be put anywhere.
     let redis = pins.redis.clone().filter(|_| store == StoreChoice::OwnRedis);
@@ -196,15 +230,6 @@ async fn default_gateway() -> Result<Gateway, Failure> {
              that runs with --target ADDR, or have one started for the test with --self"
         ))),
     }
-}
-
-/// Whether this Redis answers: its servers would go on trying, as they should.
-async fn ask_redis(url: &RedisUrl) -> Result<(), Failure> {
-    let unusable = |error: &dyn std::fmt::Display| Failure::new(format!("can't use the Redis at {url}: {error}"));
-    let mut options = RedisOptions::new(url.expose()).map_err(|error| unusable(&error))?;
-    options.timeout = COMMAND_PATIENCE;
-    let redis = RedisStore::connect(options).map_err(|error| unusable(&error))?;
-    redis.ping().await.map_err(|error| unusable(&error))
 }
 
 async fn reach(gateway: &Gateway) -> Result<(), String> {

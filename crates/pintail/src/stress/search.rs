@@ -43,7 +43,8 @@ enum Tried {
 impl Ceiling {
     /// Of a test on a machine that can connect so many players.
     pub(super) fn of(test: &Test, connections_max: u64) -> Self {
-        let connections = Self { most: most_connected(&test.scenario, test.load, connections_max), why: Why::Connections };
+        let connections =
+            Self { most: most_connected(&test.scenario, test.load, connections_max), why: Why::Connections };
         let Scenario::Connect(Connect { per_second: Some(rate) }) = test.scenario else { return connections };
         let seconds = test.options.window.duration.0.as_secs_f64();
         let most = Connect { per_second: Some(rate) }.logins_max(seconds * LOGINS_SHARE);
@@ -66,7 +67,9 @@ fn most_connected(scenario: &Scenario, load: Load, connections_max: u64) -> u64 
     let players = connections_max / load.connections_each();
     let whole_rooms = match load.unit {
         // A room that is not full is made up.
-        Unit::Players => players / u64::from(scenario.room_players()).max(1) * u64::from(scenario.room_players()).max(1),
+        Unit::Players => {
+            players / u64::from(scenario.room_players()).max(1) * u64::from(scenario.room_players()).max(1)
+        }
         Unit::Rooms | Unit::Workers => players,
     };
     (whole_rooms / load.players_each.max(1)).max(1)
@@ -106,7 +109,9 @@ impl Stage<'_> {
             }
         };
         if !interrupted && largest == Some(ceiling.most) {
-            self.outcome.notes.push(format!("The search ended before the condition broke: {}.", ceiling.sentence(unit)));
+            self.outcome
+                .notes
+                .push(format!("The search ended before the condition broke: {}.", ceiling.sentence(unit)));
         }
         let unit = unit.to_owned();
         (self.outcome.runs, self.outcome.profiles) = windows.of(largest);
@@ -132,6 +137,7 @@ impl Stage<'_> {
             Err(Unmeasured::Failed(failure)) => return Err(failure),
         };
         self.outcome.target.clone_from(&measured.target);
+        self.outcome.notes.extend(measured.left);
         if self.interrupt.soon.is_cancelled() || measured.death.is_some() {
             self.outcome.death = measured.death;
             windows.last = windows.last.take().filter(Run::was_measured).or(Some(measured.run));

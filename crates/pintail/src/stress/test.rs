@@ -171,11 +171,14 @@ impl Stage<'_> {
     }
 
     fn take(&mut self, measured: Measured) {
-        let Measured { run, profiles, target, death } = measured;
+        let Measured { run, profiles, target, death, left } = measured;
+        self.outcome.notes.extend(left);
         if run.was_measured() || self.outcome.runs.is_empty() {
             self.outcome.runs.push(run);
         } else {
-            self.outcome.notes.push("The last run was stopped before anything was measured, and is left out.".to_owned());
+            self.outcome
+                .notes
+                .push("The last run was stopped before anything was measured, and is left out.".to_owned());
         }
         self.outcome.target = target;
         self.outcome.profiles = profiles;
@@ -193,6 +196,13 @@ impl Stage<'_> {
         match measured.death {
             Some(death) => self.outcome.notes.push(format!("There is no calibration: {death}.")),
             None => self.outcome.calibration = Some(measured.run),
+        }
+        if self.place.has_websockets() {
+            self.outcome.notes.push(
+                "The players of the trivial server came over TCP, and those of the cluster over WebSockets: the multiple \
+                 has the price of WebSockets in it."
+                    .to_owned(),
+            );
         }
         Ok(())
     }

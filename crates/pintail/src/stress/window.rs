@@ -13,8 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::interrupt::Interrupt;
-use super::place::Opened;
+use super::place::{Opened, clear};
 use crate::failure::Failure;
+use crate::output::warn;
 
 /// How long the players may take to leave once they were told to, before nobody waits for them any more.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,6 +48,8 @@ pub(super) struct Measured {
     pub(super) target: String,
     /// The process that ended by itself meanwhile.
     pub(super) death: Option<ClusterError>,
+    /// What its servers have left behind, and how to remove it.
+    pub(super) left: Option<String>,
 }
 
 /// Why there is no measurement.
@@ -98,6 +101,7 @@ impl Task {
         let servers: Vec<String> = opened.processes.iter().map(|process| process.name.clone()).collect();
         let mut meter = WindowMeter::new(ProcessMeter::new(std::mem::take(&mut opened.processes)), self, &opened.admin);
         let stop = interrupt.soon.child_token();
+        let unit = self.scenario.describe().unit;
         let mut watch = |phase: Phase, sample: &pintail_bench::report::Sample| {
             let phase_label = if label.is_empty() { phase.to_string() } else { format!("{label}: {phase}") };
             let total = match phase {
@@ -105,7 +109,7 @@ impl Task {
                 Phase::Measure => Some(self.duration),
                 Phase::SetUp | Phase::WindDown => None,
             };
-            progress.show(&Moment { phase: &phase_label, total, sample, servers: &servers });
+            progress.show(&Moment { phase: &phase_label, total, unit: &unit, sample, servers: &servers });
         };
         let (driven, death) = {
             let mut driving = pin!(drive(&order, &mut meter, &mut watch, &stop));
@@ -127,8 +131,12 @@ impl Task {
         if let Some(cluster) = opened.cluster {
             cluster.stop().await;
         }
+        let left = clear(opened.keys).await.and_then(Result::err);
+        if let Some(left) = &left {
+            warn(left);
+        }
         match (driven, death) {
-            (Some(Ok(run)), death) => Ok(Measured { run, profiles, target: opened.description, death }),
+            (Some(Ok(run)), death) => Ok(Measured { run, profiles, target: opened.description, death, left }),
             (_, Some(death)) => Err(Unmeasured::Failed(death.into())),
             (Some(Err(DriveError::NobodyPlays(reason))), None) => Err(Unmeasured::NobodyPlays(reason)),
             (Some(Err(error)), None) => Err(Unmeasured::Failed(Failure::new(error.to_string()))),

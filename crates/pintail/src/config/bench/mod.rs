@@ -1,11 +1,13 @@
 //! `pintail bench`: its command line. What a stress test does stands there and nowhere else, neither in the environment
-//! nor in a file: so a report's command line is all that it takes to repeat it.
+//! nor in a file: so a report's command line, with the seed that it names, is all that it takes to repeat it.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`options`] | what every scenario has: where, how long, what is reported |
 //! | [`scenarios`] | what the players do, and how many there are |
 
+#[cfg(test)]
+mod examples;
 pub(crate) mod options;
 pub(crate) mod scenarios;
 
