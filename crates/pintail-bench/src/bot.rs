@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use crate::drive::stage::Stage;
+use crate::drive::stage::{Stage, Ticket};
 use crate::player::seat::{Hand, Wish};
 
 /// The random numbers of a bot: the same in each test with the same seed and the same course of events.
@@ -79,7 +79,7 @@ pub trait Bot {
 
 /// What a bot can see and do. Times count from the load's beginning.
 pub struct BotContext<'a> {
-    stage: &'a Stage,
+    ticket: &'a Ticket,
     hand: &'a mut Hand,
     out: &'a mut BytesMut,
     now: Instant,
@@ -87,35 +87,45 @@ pub struct BotContext<'a> {
 }
 
 impl<'a> BotContext<'a> {
-    pub(crate) fn new(stage: &'a Stage, hand: &'a mut Hand, out: &'a mut BytesMut, now: Instant, due: Instant) -> Self {
-        Self { stage, hand, out, now, due }
+    pub(crate) fn new(
+        ticket: &'a Ticket,
+        hand: &'a mut Hand,
+        out: &'a mut BytesMut,
+        now: Instant,
+        due: Instant,
+    ) -> Self {
+        Self { ticket, hand, out, now, due }
+    }
+
+    fn stage(&self) -> &'a Stage {
+        self.ticket.stage()
     }
 
     /// Sends an input to the game. When too many are unacknowledged it is not sent, which counts as an error; after the
     /// measured window nothing is sent. Whether it was.
     pub fn send(&mut self, payload: &[u8]) -> Sent {
-        if !self.stage.is_in_time(self.due) {
+        if !self.stage().is_in_time(self.due) {
             return Sent::Not;
         }
-        self.hand.send(self.stage, payload, self.due, self.out)
+        self.hand.send(self.ticket, payload, self.due, self.out)
     }
 
     /// Sends an input also after the measured window: to finish what was begun in it.
     pub(crate) fn send_late(&mut self, payload: &[u8]) -> Sent {
-        self.hand.send(self.stage, payload, self.due, self.out)
+        self.hand.send(self.ticket, payload, self.due, self.out)
     }
 
     /// When what arrived did so, or, in a [`tick`](Bot::tick), when it is made.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.stage.since_epoch(self.now)
+        self.stage().since_epoch(self.now)
     }
 
     /// When the move should have been made. Count from it, not from [`now`](Self::now): a player does not wait for a server
     /// that is slow. Outside of a [`tick`](Bot::tick) it is the same as now.
     #[must_use]
     pub fn due(&self) -> Duration {
-        self.stage.since_epoch(self.due)
+        self.stage().since_epoch(self.due)
     }
 
     /// The step of the game that sent the message or state which arrived last.
@@ -150,32 +160,33 @@ impl<'a> BotContext<'a> {
     /// Something will come of the move that is due, this many times; [`took`](Self::took) tells of each. What never comes
     /// of it counts as an error, and as long as it was waited for.
     pub fn expect(&mut self, what: &'static str, times: u64) {
-        self.stage.recorder.borrow_mut().expect(what, self.due, times);
+        self.ticket.expect(what, self.due, times);
     }
 
     /// Something is done now that should have begun at `since`, a time of [`due`](Self::due) or [`now`](Self::now). It counts
     /// if it began in the measured window. Of names there can be 32.
     pub fn took(&mut self, what: &'static str, since: Duration) {
-        self.stage.recorder.borrow_mut().took(what, self.stage.epoch + since, self.now);
+        self.ticket.took(what, self.stage().epoch + since, self.now);
     }
 
     /// Something took this long that ended now.
     pub fn record(&mut self, what: &'static str, time: Duration) {
-        let since = self.now.checked_sub(time).unwrap_or(self.stage.epoch);
-        self.stage.recorder.borrow_mut().took(what, since, self.now);
+        let since = self.now.checked_sub(time).unwrap_or(self.stage().epoch);
+        self.ticket.took(what, since, self.now);
     }
 
     /// Something happened. Of names there can be 64.
     pub fn count(&mut self, what: &'static str, times: u64) {
-        self.stage.recorder.borrow_mut().count(what, times);
+        self.stage().recorder.borrow_mut().count(what, times);
     }
 
     /// Something is wrong. Reports count by the text, so it should name no numbers.
     pub fn error(&mut self, what: &str) {
-        self.stage.recorder.borrow_mut().error(what);
+        self.stage().recorder.borrow_mut().error(what);
     }
 
-    /// Leaves the game after this handler. All players of the room leave then, and others take their places.
+    /// Leaves the game after this handler. All players of the room leave then, and others take their places. What they have
+    /// under way is expected no longer.
     pub fn leave(&mut self) {
         self.hand.wants_to_leave = Wish::Leave;
     }

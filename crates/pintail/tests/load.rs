@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pintail_bench::bot::{Bot, BotContext, BotKind, Inputs};
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 struct Cluster {
     tcp: String,
     websocket: String,
-    _program: Program,
+    program: Program,
 }
 
 impl Cluster {
@@ -33,7 +34,7 @@ impl Cluster {
         let http = line.split("http://").nth(1).and_then(|rest| rest.split(['/', ' ', ',']).next());
         let websocket = http.map(|http| format!("ws://{http}/ws")).unwrap_or_else(|| panic!("{line}"));
         program.wait_for("ready;");
-        Self { tcp, websocket, _program: program }
+        Self { tcp, websocket, program }
     }
 
     fn order(&self, scenario: Scenario, players: u64) -> Order {
@@ -75,6 +76,7 @@ fn try_load(order: &Order, stop: &CancellationToken) -> (Result<Run, DriveError>
 fn assert_sound(run: &Run) {
     assert_eq!(run.errors, [].into(), "{:?}", run.counts);
     let primary = &run.measures[&run.primary];
+    assert_eq!(run.measures.values().map(|measure| measure.lost).sum::<u64>(), 0);
     assert!(primary.count > 0 && primary.max >= primary.p99 && primary.p99 >= primary.p50, "{primary:?}");
     assert_eq!(run.series.iter().map(|sample| sample.sent).sum::<u64>(), count(run, "sent"));
     assert_eq!(run.series.iter().map(|sample| sample.received).sum::<u64>(), count(run, "received"));
@@ -94,7 +96,7 @@ fn every_echo_of_the_window_is_measured_over_tcp_and_websocket() {
         let (run, seen) = load(&order);
         assert_sound(&run);
         assert_eq!(run.players, 5);
-        assert_eq!(run.measures["round trip"].count, count(&run, "sent"), "each one sent is answered");
+        assert_eq!(run.operations(), count(&run, "sent"), "each one sent is answered");
         assert!(seen.iter().any(|(phase, sample)| *phase == Phase::Measure && sample.p50.is_some()));
     }
 }
@@ -113,6 +115,31 @@ fn every_broadcast_reaches_all_others_at_the_rate_that_was_asked_for() {
     let due = (run.seconds * 20.0) as u64;
     let each = deliveries / 3 / 8;
     assert!((due - 1..=due + 1).contains(&each), "{each} of {due} in {} s", run.seconds);
+}
+
+#[test]
+fn what_a_server_never_delivers_is_lost_and_not_throughput() {
+    let cluster = Cluster::start();
+    let broadcast = scenario::Broadcast { room_players: 4, per_second: 20.0, payload_bytes: 32 };
+    let order = Order { measure: Duration::from_secs(3), ..cluster.order(Scenario::Broadcast(broadcast), 8) };
+    let mut watch = |phase: Phase, _: &Sample| {
+        if phase == Phase::Measure {
+            cluster.program.signal("STOP");
+        }
+    };
+    let (mut meter, stop) = (Unmetered, CancellationToken::new());
+    let driven = drive(&order, &mut meter, &mut watch, &stop);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let run = runtime.block_on(async { tokio::time::timeout(PATIENCE, driven).await.unwrap() }).unwrap();
+    cluster.program.signal("CONT");
+    let deliveries = &run.measures["delivery"];
+    assert!(deliveries.lost > 0 && run.operations() > 0, "{deliveries:?}");
+    // Each message has three receivers. At the window's ends, what was due in it was sent outside, or the other way round.
+    assert!(deliveries.count.abs_diff(3 * count(&run, "sent")) <= 3 * 8, "{deliveries:?}");
+    assert_eq!(run.operations(), deliveries.count - deliveries.lost);
+    assert_eq!(run.errors.get("delivery never done"), Some(&deliveries.lost), "{:?}", run.errors);
+    // The server stood still from the window's first second on, and for the three that follow it.
+    assert!(deliveries.max > 3_200_000, "it counts as long as it was waited for: {deliveries:?}");
 }
 
 #[test]
@@ -183,9 +210,28 @@ fn a_ramp_brings_more_players_while_it_is_measured() {
     assert_sound(&run);
     assert_eq!(run.players, 10);
     assert!(seen.iter().filter(|(phase, _)| *phase == Phase::WarmUp).all(|(_, sample)| sample.players == 2));
-    let down = LoadShape::Ramp { from: 6, to: 2, over: Duration::from_secs(1) };
-    let (run, _) = load(&Order { load: down, measure: Duration::from_secs(2), ..cluster.order(scenario, 0) });
-    assert_eq!((run.players, run.series.last().unwrap().players), (6, 2));
+}
+
+#[test]
+fn a_ramp_sends_players_home_and_what_they_have_under_way_is_no_fault() {
+    let cluster = Cluster::start();
+    let down = LoadShape::Ramp { from: 12, to: 2, over: Duration::from_secs(1) };
+    let scenarios = [
+        // Each has a message in flight at any time.
+        Scenario::Echo(scenario::Echo::default()),
+        Scenario::Broadcast(scenario::Broadcast { room_players: 2, per_second: 200.0, payload_bytes: 32 }),
+        Scenario::Arena(scenario::Arena { room_players: 2 }),
+        Scenario::Churn(scenario::Churn::default()),
+        Scenario::Lobby(scenario::Lobby::default()),
+        Scenario::Lobby(scenario::Lobby { cycle: Cycle::WholeGames, requests: RequestLimit::Respected }),
+    ];
+    for scenario in scenarios {
+        let name = format!("{scenario:?}");
+        let (run, _) = load(&Order { load: down, measure: Duration::from_secs(2), ..cluster.order(scenario, 0) });
+        assert_sound(&run);
+        assert_eq!(run.players, 12, "{name}");
+        assert!(run.series.last().unwrap().players <= 2, "{name}");
+    }
 }
 
 /// Throws what it is sent back at the game, three times, then leaves.
@@ -221,6 +267,30 @@ fn the_bots_of_an_author_play_and_leave_and_others_take_their_places() {
     let (run, _) = load(&cluster.order(Scenario::Bots(kind), 3));
     assert_sound(&run);
     assert!(count(&run, "caught") >= 9 && count(&run, "logins") > 3, "{:?}", run.counts);
+}
+
+/// Throws a ball, and drops the first one of all that comes back.
+struct Clumsy(Arc<AtomicU32>);
+
+impl Bot for Clumsy {
+    fn begin(&mut self, ctx: &mut BotContext<'_>) {
+        ctx.send(b"ball");
+    }
+
+    fn message(&mut self, ctx: &mut BotContext<'_>, payload: &[u8]) {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) > 0, "this panic belongs to the test");
+        ctx.send(payload);
+    }
+}
+
+#[test]
+fn a_bot_that_panics_is_an_error_and_others_take_its_rooms_place() {
+    let cluster = Cluster::start();
+    let caught = Arc::new(AtomicU32::new(0));
+    let kind = BotKind { room_players: 2, ..BotKind::new("clumsy", "echo", move |_| Clumsy(caught.clone())) };
+    let (run, _) = load(&cluster.order(Scenario::Bots(kind), 4));
+    assert_eq!(run.errors, [("a bot panicked".to_owned(), 1)].into(), "{:?}", run.counts);
+    assert_eq!(run.series.last().unwrap().players, 4);
 }
 
 #[test]
@@ -279,12 +349,7 @@ fn players_go_on_after_a_gateway_and_a_game_server_died_and_nothing_is_lost() {
     assert!(run.errors.keys().all(is_expected), "{:?}", run.errors);
     assert!(run.errors.keys().any(|what| what.starts_with("game paused")), "{:?}", run.errors);
     assert!(count(&run, "resumed") >= 1, "{:?}", run.counts);
-    assert_eq!(
-        run.measures["round trip"].count,
-        count(&run, "sent"),
-        "each one sent is answered once: {:?}",
-        run.errors
-    );
+    assert_eq!(run.operations(), count(&run, "sent"), "each one sent is answered once: {:?}", run.errors);
     assert_eq!(run.series.last().unwrap().players, 6);
 }
 

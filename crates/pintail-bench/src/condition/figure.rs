@@ -142,7 +142,7 @@ impl Figure {
     fn throughput(&self, run: &Run) -> Result<f64, Missing> {
         let Some(name) = &self.of else { return Ok(run.throughput()) };
         // What was timed was counted too.
-        let timed = run.measures.get(name).map(|measure| measure.count);
+        let timed = run.measures.get(name).map(Measure::done);
         let counted = run.counts.get(name).copied().or(timed);
         let counted = counted.ok_or_else(|| unknown(name, run.counts.keys().chain(run.measures.keys())))?;
         if run.seconds > 0.0 { Ok(counted as f64 / run.seconds) } else { Err(NO_TIME) }

@@ -10,7 +10,7 @@ use super::alarm::Alarms;
 use super::beat::beat;
 use super::crew::Crew;
 use super::recorder::{Recorder, Second};
-use super::stage::Stage;
+use super::stage::{Stage, WIND_DOWN_MAX};
 use super::{DriveError, Order, Phase};
 use crate::attendance::NEVER_READY;
 use crate::meter::Meter;
@@ -27,9 +27,6 @@ const NOBODY_MAX: Duration = Duration::from_secs(12);
 
 /// How long setting up may make no progress. Then the load goes on with the players that there are.
 const SET_UP_STALL_MAX: Duration = Duration::from_secs(30);
-
-/// How long what was begun in the window is waited for.
-const WIND_DOWN_MAX: Duration = Duration::from_secs(3);
 
 /// The same when the load was stopped, and someone waits.
 const WIND_DOWN_STOPPED_MAX: Duration = Duration::from_millis(500);
@@ -166,6 +163,7 @@ impl<'a> Course<'a> {
             if phase != Phase::WindDown {
                 self.crew.adjust(phase, begun);
             }
+            self.crew.join_those_who_left();
             let now = Instant::now();
             let is_over = match (is_done(&self.stage, now - begun), stop.is_cancelled()) {
                 (true, _) => Some(Ended::Done),

@@ -4,6 +4,7 @@ pub(crate) mod alarm;
 mod beat;
 mod course;
 mod crew;
+pub(crate) mod outstanding;
 pub(crate) mod pacing;
 pub(crate) mod recorder;
 mod shape;

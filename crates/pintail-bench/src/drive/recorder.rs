@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::outstanding::{Outstanding, Slot};
 use crate::report::Measure;
 
 /// The longest time that is told apart from longer ones, in microseconds: ten minutes.
@@ -44,6 +45,8 @@ impl Window {
 /// What is measured.
 #[derive(Debug)]
 pub(crate) struct Recorder {
+    /// What times are counted from.
+    origin: Instant,
     window: Window,
     measures: Vec<Timed>,
     counts: BTreeMap<&'static str, u64>,
@@ -63,8 +66,10 @@ pub(crate) struct Recorder {
 struct Timed {
     name: &'static str,
     histogram: Histogram<u64>,
-    /// How many were begun in the window.
-    begun: u64,
+    /// What was begun in the window and is not done.
+    outstanding: Outstanding,
+    /// How many of those that the histogram has were never done.
+    lost: u64,
 }
 
 /// What happened since the last second began.
@@ -111,8 +116,9 @@ impl Recorder {
     /// A recorder whose primary measure has this name, and is there even if nothing is measured.
     pub(crate) fn new(primary: &'static str) -> Self {
         Self {
+            origin: Instant::now(),
             window: Window::Ahead,
-            measures: vec![Timed { name: primary, histogram: histogram(), begun: 0 }],
+            measures: vec![Timed::new(primary)],
             counts: BTreeMap::new(),
             errors: BTreeMap::new(),
             late: histogram(),
@@ -135,35 +141,52 @@ impl Recorder {
         }
     }
 
-    /// Something began that [`took`](Self::took) will tell of, this many times, when it is done.
-    pub(crate) fn expect(&mut self, name: &'static str, since: Instant, times: u64) {
-        if self.window.contains(since)
-            && let Some(place) = self.place(name)
-        {
-            self.measures[place].begun += times;
-        }
+    /// Something began that [`took`](Self::took) will tell of, this many times, when it is done. If that is measured, its
+    /// slot.
+    pub(crate) fn expect(&mut self, name: &'static str, since: Instant, times: u64) -> Option<Slot> {
+        let slot = self.slot(since)?;
+        let place = self.place(name)?;
+        self.measures[place].outstanding.add(slot, times);
+        Some(slot)
     }
 
     /// What was expected of `since` comes to nothing, and nobody is to blame.
-    pub(crate) fn forget(&mut self, name: &'static str, since: Instant) {
-        if self.window.contains(since)
-            && let Some(place) = self.place(name)
-        {
-            let begun = &mut self.measures[place].begun;
-            *begun = begun.saturating_sub(1);
+    pub(crate) fn forget(&mut self, name: &'static str, since: Instant) -> Option<Slot> {
+        let slot = self.slot(since)?;
+        let place = self.place(name)?;
+        self.measures[place].outstanding.take(slot);
+        Some(slot)
+    }
+
+    /// So much of what was expected in this slot comes to nothing, and nobody is to blame.
+    pub(crate) fn forget_slot(&mut self, name: &'static str, slot: Slot, times: u64) {
+        if let Some(place) = self.place(name) {
+            self.measures[place].outstanding.remove(slot, times);
         }
     }
 
-    /// Something is done that should have begun at `since`.
-    pub(crate) fn took(&mut self, name: &'static str, since: Instant, now: Instant) {
-        let Some(place) = self.place(name) else { return };
+    /// Something is done that should have begun at `since`. If that is measured, its slot.
+    pub(crate) fn took(&mut self, name: &'static str, since: Instant, now: Instant) -> Option<Slot> {
+        let place = self.place(name)?;
         let micros = micros(now.saturating_duration_since(since));
         if place == 0 {
             self.second.saturating_record(micros);
         }
-        if self.window.contains(since) {
-            self.measures[place].histogram.saturating_record(micros);
-        }
+        let slot = self.slot(since)?;
+        let timed = &mut self.measures[place];
+        timed.histogram.saturating_record(micros);
+        timed.outstanding.take(slot);
+        Some(slot)
+    }
+
+    /// The slot of what should have begun in the window; `None` of what should not.
+    fn slot(&self, since: Instant) -> Option<Slot> {
+        self.window.contains(since).then(|| Slot::of(since, self.origin))
+    }
+
+    /// How long what belongs to a slot has been waited for.
+    pub(crate) fn waited(&self, slot: Slot, now: Instant) -> Duration {
+        slot.waited(self.origin, now)
     }
 
     /// The load does now what it should have done at `due`, and nobody but itself kept it from doing so.
@@ -187,7 +210,7 @@ impl Recorder {
             self.error("a measure too many");
             return None;
         }
-        self.measures.push(Timed { name, histogram: histogram(), begun: 0 });
+        self.measures.push(Timed::new(name));
         Some(self.measures.len() - 1)
     }
 
@@ -247,21 +270,19 @@ impl Recorder {
 
     /// How much was begun in the window and is not done.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.measures.iter().map(Timed::outstanding).sum()
+        self.measures.iter().map(|timed| timed.outstanding.len()).sum()
     }
 
-    /// What the window came to. What was never done counts as long as it has been waited for since the window's end: it
-    /// took that long at least, and leaving it out would make a server look the better the less it answers.
+    /// What the window came to. What was never done is lost: it counts as long as it has been waited for until now. It took
+    /// that long at least, and leaving it out would make a server look the better the less it answers.
     pub(crate) fn finish(mut self, now: Instant) -> Recording {
-        let Window::Closed { end, .. } = self.window else { return self.recording() };
-        for place in 0..self.measures.len() {
-            let timed = &mut self.measures[place];
-            let missing = timed.outstanding();
-            if missing > 0 {
-                timed.histogram.saturating_record_n(micros(now.saturating_duration_since(end)), missing);
-                let what = format!("{} never done", timed.name);
-                self.errors(&what, missing);
-            }
+        let mut lost = Vec::new();
+        for timed in &mut self.measures {
+            timed.lose(self.origin, now);
+            lost.push((format!("{} never done", timed.name), timed.lost));
+        }
+        for (what, times) in lost.into_iter().filter(|(_, times)| *times > 0) {
+            self.errors(&what, times);
         }
         self.recording()
     }
@@ -270,7 +291,7 @@ impl Recorder {
         let sent_late = self.late();
         // What happened outside of the window alone was not measured.
         let measured = self.measures.iter().enumerate().filter(|(place, timed)| *place == 0 || timed.is_measured());
-        let measures = measured.map(|(_, timed)| (timed.name.to_owned(), Measure::of(&timed.histogram)));
+        let measures = measured.map(|(_, timed)| (timed.name.to_owned(), timed.measure()));
         let messages = [("sent", self.sent), ("received", self.received)];
         let counts = self.counts.into_iter().chain(messages).map(|(name, times)| (name.to_owned(), times));
         Recording { measures: measures.collect(), counts: counts.collect(), errors: self.errors, sent_late }
@@ -278,12 +299,24 @@ impl Recorder {
 }
 
 impl Timed {
+    fn new(name: &'static str) -> Self {
+        Self { name, histogram: histogram(), outstanding: Outstanding::default(), lost: 0 }
+    }
+
     fn is_measured(&self) -> bool {
         !self.histogram.is_empty()
     }
 
-    fn outstanding(&self) -> u64 {
-        self.begun.saturating_sub(self.histogram.len())
+    /// Gives up what is outstanding.
+    fn lose(&mut self, origin: Instant, now: Instant) {
+        for (slot, times) in self.outstanding.drain() {
+            self.histogram.saturating_record_n(micros(slot.waited(origin, now)), times);
+            self.lost += times;
+        }
+    }
+
+    fn measure(&self) -> Measure {
+        Measure { lost: self.lost, ..Measure::of(&self.histogram) }
     }
 }
 
@@ -377,20 +410,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_done_counts_as_long_as_it_was_waited_for() {
-        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
+    fn what_is_never_done_is_lost_and_counts_as_long_as_it_was_waited_for() {
+        let mut recorder = Recorder::new("delivery");
+        let start = recorder.origin;
         recorder.expect("delivery", start, 5);
-        recorder.open(start);
-        recorder.expect("delivery", start, 9);
-        recorder.took("delivery", start, start + millis(1));
-        recorder.close(start + SECOND);
-        recorder.expect("delivery", start + SECOND, 9);
-        recorder.took("delivery", start, start + SECOND * 2);
+        recorder.open(start + SECOND);
+        recorder.expect("delivery", start + SECOND, 6);
+        recorder.expect("delivery", start + SECOND * 5, 3);
+        recorder.took("delivery", start + SECOND, start + SECOND + millis(1));
+        recorder.close(start + SECOND * 9);
+        recorder.expect("delivery", start + SECOND * 9, 9);
+        // Late, and after the window's end; it is not lost.
+        recorder.took("delivery", start + SECOND, start + SECOND * 10);
         assert_eq!(recorder.outstanding(), 7);
-        let recording = recorder.finish(start + SECOND * 3);
+        let recording = recorder.finish(start + SECOND * 12);
         let measure = &recording.measures["delivery"];
-        assert_eq!((measure.count, measure.p50 / 10_000), (9, 200));
+        assert_eq!((measure.count, measure.lost), (9, 7));
+        // One of 1 ms, three of 7 s, one of 9 s, four of 11 s: as they were due, not as the window ended.
+        assert_eq!((measure.min / 100, measure.p50 / 100_000, measure.max / 100_000), (10, 90, 109));
+        let seven = measure.to_histogram().unwrap().count_between(6_890_000, 7_000_000);
+        assert_eq!(seven, 3);
         assert_eq!(recording.errors, [("delivery never done".to_owned(), 7)].into());
+    }
+
+    #[test]
+    fn what_one_measure_lacks_another_does_not_make_up_for() {
+        let (mut recorder, start) = (Recorder::new("delivery"), Instant::now());
+        recorder.open(start);
+        recorder.expect("delivery", start, 1);
+        // Nobody expected it, as it is of things that just happen.
+        recorder.took("lateness", start, start + millis(1));
+        recorder.close(start + SECOND);
+        let recording = recorder.finish(start + SECOND);
+        assert_eq!((recording.measures["delivery"].lost, recording.measures["lateness"].lost), (1, 0));
     }
 
     #[test]

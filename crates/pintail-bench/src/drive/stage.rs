@@ -8,12 +8,16 @@ use tokio::sync::Semaphore;
 
 use super::Phase;
 use super::alarm::{Alarm, Alarms};
+use super::outstanding::Begun;
 use super::recorder::Recorder;
 use crate::gateway::Gateway;
 use crate::player::wire::SCRATCH_BYTES;
 
 /// How many rooms, or players without one, get ready at the same time. More would make a cluster that starts up refuse some.
 const GATHERING_MAX: usize = 64;
+
+/// How long what was begun in the window is waited for after its end.
+pub(crate) const WIND_DOWN_MAX: Duration = Duration::from_secs(3);
 
 /// What all players of a load share. They run in one thread, so nothing of it is locked, and nothing borrowed from it is
 /// held across an await.
@@ -125,19 +129,33 @@ pub(crate) struct Ticket {
     stage: Rc<Stage>,
     /// The group's, which the load's shape takes back.
     group: Rc<Cell<Course>>,
-    /// The table's, which its own players take back when they can't go on together.
-    table: Rc<Cell<Course>>,
+    /// What the players of a table have in common.
+    table: Rc<Table>,
+}
+
+/// What the players of a table have in common.
+#[derive(Debug)]
+struct Table {
+    /// Which its own players take back when they can't go on together.
+    course: Cell<Course>,
+    /// What they have under way.
+    begun: RefCell<Begun>,
+}
+
+impl Table {
+    fn new() -> Rc<Self> {
+        Rc::new(Self { course: Cell::new(Course::GoOn), begun: RefCell::default() })
+    }
 }
 
 impl Ticket {
     pub(crate) fn new(stage: &Rc<Stage>) -> Self {
-        let go_on = || Rc::new(Cell::new(Course::GoOn));
-        Self { stage: stage.clone(), group: go_on(), table: go_on() }
+        Self { stage: stage.clone(), group: Rc::new(Cell::new(Course::GoOn)), table: Table::new() }
     }
 
     /// A ticket for one table of the same group.
     pub(crate) fn for_table(&self) -> Self {
-        Self { table: Rc::new(Cell::new(Course::GoOn)), ..self.clone() }
+        Self { table: Table::new(), ..self.clone() }
     }
 
     pub(crate) fn stage(&self) -> &Rc<Stage> {
@@ -146,7 +164,7 @@ impl Ticket {
 
     /// Whether its holder should leave.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_group_over() || self.table.get() == Course::Leave
+        self.is_group_over() || self.table.course.get() == Course::Leave
     }
 
     /// Whether no other player takes the holder's place.
@@ -162,7 +180,7 @@ impl Ticket {
 
     /// Sends the table's players home.
     pub(crate) fn dismiss_table(&self) {
-        if self.table.replace(Course::Leave) == Course::GoOn {
+        if self.table.course.replace(Course::Leave) == Course::GoOn {
             self.stage.alarms.ring_all();
         }
     }
@@ -173,6 +191,44 @@ impl Ticket {
         self.stage.present.set(present);
         self.stage.present_max.set(self.stage.present_max.get().max(present));
         Present { stage: self.stage.clone(), players }
+    }
+
+    /// Something began that [`took`](Self::took) will tell of, this many times, when it is done by whom of the table ever.
+    pub(crate) fn expect(&self, name: &'static str, since: Instant, times: u64) {
+        if let Some(slot) = self.stage.recorder.borrow_mut().expect(name, since, times) {
+            self.table.begun.borrow_mut().add(name, slot, times);
+        }
+    }
+
+    /// Something is done that should have begun at `since`.
+    pub(crate) fn took(&self, name: &'static str, since: Instant, now: Instant) {
+        if let Some(slot) = self.stage.recorder.borrow_mut().took(name, since, now) {
+            self.table.begun.borrow_mut().take(name, slot);
+        }
+    }
+
+    /// What was expected of `since` comes to nothing, and nobody is to blame.
+    pub(crate) fn forget(&self, name: &'static str, since: Instant) {
+        if let Some(slot) = self.stage.recorder.borrow_mut().forget(name, since) {
+            self.table.begun.borrow_mut().take(name, slot);
+        }
+    }
+
+    /// The table's players leave because they want to or are told to: what they have under way comes to nothing, and nobody
+    /// is to blame. What has been waited for as long as after the window's end is lost all the same.
+    pub(crate) fn forget_begun(&self, now: Instant) {
+        let mut recorder = self.stage.recorder.borrow_mut();
+        for (name, slot, times) in self.table.begun.take().drain() {
+            if recorder.waited(slot, now) < WIND_DOWN_MAX {
+                recorder.forget_slot(name, slot, times);
+            }
+        }
+    }
+
+    /// Something begins that one task sees through to its end.
+    pub(crate) fn begin(&self, name: &'static str, since: Instant) -> Errand {
+        self.stage.recorder.borrow_mut().expect(name, since, 1);
+        Errand { stage: self.stage.clone(), name, since, state: ErrandState::UnderWay }
     }
 
     pub(crate) fn alarm(&self) -> Alarm {
@@ -204,5 +260,90 @@ pub(crate) struct Present {
 impl Drop for Present {
     fn drop(&mut self) {
         self.stage.present.set(self.stage.present.get() - self.players);
+    }
+}
+
+/// Something that began and will be done. If it is dropped before, it failed or was given up: it is no longer expected, and
+/// why it failed is counted by whoever knows.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    stage: Rc<Stage>,
+    name: &'static str,
+    since: Instant,
+    state: ErrandState,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum ErrandState {
+    UnderWay,
+    Over,
+}
+
+impl Errand {
+    /// It is done now.
+    pub(crate) fn done(mut self) {
+        self.stage.recorder.borrow_mut().took(self.name, self.since, Instant::now());
+        self.state = ErrandState::Over;
+    }
+
+    /// Someone else tells when it is done, or has told.
+    pub(crate) fn hand_over(mut self) {
+        self.state = ErrandState::Over;
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if self.state == ErrandState::UnderWay {
+            self.stage.recorder.borrow_mut().forget(self.name, self.since);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A stage whose window is open, and when it began.
+    fn stage() -> (Rc<Stage>, Instant) {
+        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), Recorder::new("delivery"));
+        let begin = Instant::now();
+        stage.recorder.borrow_mut().open(begin);
+        (stage, begin)
+    }
+
+    #[tokio::test]
+    async fn what_a_table_has_under_way_is_forgotten_when_it_leaves_unless_it_was_waited_for_too_long() {
+        let (stage, begin) = stage();
+        let (leaves, stays) = (Ticket::new(&stage), Ticket::new(&stage));
+        for ticket in [&leaves, &stays] {
+            ticket.expect("delivery", begin, 2);
+            ticket.expect("delivery", begin + SECOND * 4, 9);
+            ticket.took("delivery", begin + SECOND * 4, begin + SECOND * 5);
+        }
+        assert_eq!(stage.recorder.borrow().outstanding(), 2 * (2 + 8));
+        leaves.forget_begun(begin + SECOND * 5);
+        assert_eq!(stage.recorder.borrow().outstanding(), 2 + (2 + 8), "of the others' nothing is forgotten");
+        leaves.forget_begun(begin + SECOND * 5);
+        assert_eq!(stage.recorder.borrow().outstanding(), 2 + (2 + 8), "nor anything twice");
+    }
+
+    #[tokio::test]
+    async fn an_errand_is_expected_until_it_is_done_or_given_up() {
+        let (stage, begin) = stage();
+        let ticket = Ticket::new(&stage);
+        let [done, given_up, told] = [(); 3].map(|()| ticket.begin("room", begin));
+        assert_eq!(stage.recorder.borrow().outstanding(), 3);
+        done.done();
+        drop(given_up);
+        assert_eq!(stage.recorder.borrow().outstanding(), 1);
+        told.hand_over();
+        assert_eq!(stage.recorder.borrow().outstanding(), 1, "whoever tells has not told yet");
+        ticket.took("room", begin, begin + SECOND);
+        let recorder = std::mem::replace(&mut *stage.recorder.borrow_mut(), Recorder::new("x"));
+        let measures = recorder.finish(begin + SECOND).measures;
+        assert_eq!((measures["room"].count, measures["room"].lost), (2, 0));
     }
 }

@@ -102,11 +102,12 @@ impl State {
     fn note<'a>(&mut self, now: &Moment<'a>) -> View<'a> {
         // A clock that went back is that of another phase of the same name.
         if self.phase != now.phase || now.sample.at <= self.at {
-            (self.phase, self.errors, self.written_at) = (now.phase.to_owned(), 0, None);
+            *self = Self { phase: now.phase.to_owned(), drawn: self.drawn, ..Self::default() };
         }
+        let seconds = now.sample.at - self.at;
         self.at = now.sample.at;
         self.errors += now.sample.errors;
-        View { now: *now, errors: self.errors }
+        View { now: *now, seconds, errors: self.errors }
     }
 
     /// What draws the lines over those of the second before, in one piece, so that nothing flickers. The cursor stays
@@ -185,6 +186,18 @@ mod tests {
         let later = Sample { at: bad.at + 1.0, ..bad.clone() };
         assert_eq!(state.note(&moment("warm-up", &later, &[])).errors, 2 * bad.errors);
         assert_eq!(state.note(&moment("measuring", quiet, &[])).errors, 0);
+    }
+
+    #[test]
+    fn a_second_is_as_long_as_it_was() {
+        let run = sample::run(1);
+        let at = |at: f64| Sample { at, ..run.series[0].clone() };
+        let mut state = State::default();
+        let mut seconds = |phase, sample: &Sample| state.note(&moment(phase, sample, &[])).seconds;
+        let cases = [("warm-up", 1.0, 1.0), ("warm-up", 4.0, 3.0), ("measuring", 0.5, 0.5), ("measuring", 0.25, 0.25)];
+        for (phase, now, long) in cases {
+            assert_eq!(seconds(phase, &at(now)), long, "{phase} at {now} s");
+        }
     }
 
     #[test]

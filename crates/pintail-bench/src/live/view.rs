@@ -3,6 +3,7 @@
 use super::Moment;
 use crate::report::Paint;
 use crate::report::ProcessSample;
+use crate::report::figures::per_second;
 use crate::report::format::{bytes, count, duration, percent, printable, span};
 use crate::report::grid::{Tone, cut};
 
@@ -30,6 +31,8 @@ const SERVERS_MAX: usize = 10;
 /// One second, and what was counted before it.
 pub(super) struct View<'a> {
     pub(super) now: Moment<'a>,
+    /// How long the second was: one that comes late is longer, the last one of a phase may be shorter.
+    pub(super) seconds: f64,
     /// What went wrong since the phase began.
     pub(super) errors: u64,
 }
@@ -46,11 +49,7 @@ impl View<'_> {
         lines.push(row("messages", &self.messages(), Tone::Plain));
         lines.push(row("latency", &self.latency(), Tone::Plain));
         let tone = if self.errors > 0 { Tone::Bad } else { Tone::Plain };
-        lines.push(row(
-            "errors",
-            &format!("{} in the last second, {} in all", sample.errors, count(self.errors)),
-            tone,
-        ));
+        lines.push(row("errors", &format!("{}/s, {} in all", self.rate(sample.errors), count(self.errors)), tone));
         for (name, process) in self.processes().take(SERVERS_MAX) {
             lines.push(row(name, &used(process), Tone::Plain));
         }
@@ -110,7 +109,11 @@ impl View<'_> {
 
     fn messages(&self) -> String {
         let sample = self.now.sample;
-        format!("{}/s sent, {}/s received", count(sample.sent), count(sample.received))
+        format!("{}/s sent, {}/s received", self.rate(sample.sent), self.rate(sample.received))
+    }
+
+    fn rate(&self, number: u64) -> String {
+        count(per_second(number, self.seconds).round() as u64)
     }
 
     fn latency(&self) -> String {
@@ -168,7 +171,8 @@ mod tests {
 
     fn view<'a>(sample: &'a Sample, servers: &'a [String]) -> View<'a> {
         let total = Some(Duration::from_secs(30));
-        View { now: Moment { phase: "measuring, run 2 of 3", total, unit: "players", sample, servers }, errors: 1_234 }
+        let now = Moment { phase: "measuring, run 2 of 3", total, unit: "players", sample, servers };
+        View { now, seconds: 1.0, errors: 1_234 }
     }
 
     #[test]
@@ -180,7 +184,7 @@ mod tests {
             "players    1,200",
             "messages   24,012/s sent, 216,108/s received",
             "latency    p50 8.90 ms, p99 27.1 ms, max -",
-            "errors     3 in the last second, 1,234 in all",
+            "errors     3/s, 1,234 in all",
             "gateway    34.4 % CPU 31.0 MiB",
             "game       1.00 % CPU 9.00 MiB",
             "load        100 % CPU 44.0 MiB",
@@ -197,6 +201,15 @@ mod tests {
              p99 27.1 ms, max -, 1,234 errors; gateway 34.4 % CPU 31.0 MiB, game 1.00 % CPU 9.00 MiB, load  100 % CPU \
              44.0 MiB"
         );
+    }
+
+    #[test]
+    fn what_was_counted_is_divided_by_the_time_that_it_took() {
+        let (sample, servers) = (sample(), []);
+        let late = View { seconds: 3.0, ..view(&sample, &servers) };
+        assert!(late.line().contains("8,004/s sent, 72,036/s received"), "{}", late.line());
+        let lines = late.lines(Size::DEFAULT, Paint::Plain);
+        assert!(lines.contains(&"errors     1/s, 1,234 in all".to_owned()), "{lines:?}");
     }
 
     #[test]

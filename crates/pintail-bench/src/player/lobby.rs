@@ -27,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const ID_BYTES: usize = 8;
 
 impl Player {
-    /// Asks, and waits for the answer, as often as the connection is lost or no lobby server is there. How long it took is
-    /// measured under the request's name.
+    /// Asks, and waits for the answer, as often as the connection is lost or no lobby server is there. How long it took until
+    /// there was an answer is measured under the request's name, once; a request that is refused has no such time.
     pub(crate) async fn ask(&mut self, request: Request) -> Result<Reply, Trouble> {
         self.wait_for_allowance(1).await;
         let name = name(&request);
@@ -36,28 +36,35 @@ impl Player {
         self.next_request += 1;
         let request = LobbyRequest { request: Some(request) }.encode_to_vec();
         let since = Instant::now();
+        let asked = self.ticket.begin(name, since);
+        let reply = self.ask_until_answered(name, (id, &request), since + PATIENCE).await?;
+        asked.done();
+        Ok(reply)
+    }
+
+    /// Asks until there is an answer that is not `Unavailable`, or it is so late that this one is the answer.
+    async fn ask_until_answered(
+        &mut self,
+        name: &'static str,
+        (id, request): (u64, &[u8]),
+        late: Instant,
+    ) -> Result<Reply, Trouble> {
         let stage = self.ticket.stage().clone();
-        stage.recorder.borrow_mut().expect(name, since, 1);
         loop {
             stage.recorder.borrow_mut().sent(1);
-            let answer = timeout(ANSWER_TIMEOUT, self.ask_once(id, &request)).await;
+            let answer = timeout(ANSWER_TIMEOUT, self.ask_once(id, request)).await;
             match answer.unwrap_or(Err(Trouble::Silent(name))) {
                 Ok(reply) => {
-                    let now = Instant::now();
                     let mut recorder = stage.recorder.borrow_mut();
                     recorder.received(1);
-                    recorder.took(name, since, now);
-                    match reply {
-                        Reply::Error(error) => {
-                            let (code, retry) = (error.code(), error.retry.into());
-                            let is_late = now - since >= PATIENCE || self.ticket.is_over();
-                            if code != ErrorCode::Unavailable || retry == Retry::Never || is_late {
-                                return Err(Trouble::Refused { request: name, code, retry });
-                            }
-                            recorder.error(&Trouble::Refused { request: name, code, retry });
-                        }
-                        reply => return Ok(reply),
+                    let Reply::Error(error) = reply else { return Ok(reply) };
+                    let (code, retry) = (error.code(), error.retry.into());
+                    let is_late = Instant::now() >= late || self.ticket.is_over();
+                    let refused = Trouble::Refused { request: name, code, retry };
+                    if code != ErrorCode::Unavailable || retry == Retry::Never || is_late {
+                        return Err(refused);
                     }
+                    recorder.error(&refused);
                 }
                 Err(trouble) => self.resume(trouble).await?,
             }
@@ -215,9 +222,85 @@ fn name(request: &Request) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use pintail_wire::client::RoomLeft;
+    use std::rc::Rc;
+
+    use bytes::BytesMut;
+    use pintail_wire::client::{Error, LeaveRoom, RoomLeft, RoomReply, Welcome};
+    use pintail_wire::{Decoder, encode_frame};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::LocalSet;
 
     use super::*;
+    use crate::drive::alarm::Alarms;
+    use crate::drive::recorder::Recorder;
+    use crate::drive::stage::{Stage, Ticket};
+
+    /// A gateway that lets one player in and then answers requests with these, one after the other.
+    async fn answer(listener: TcpListener, replies: Vec<Reply>) {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let (mut input, mut replies) = (BytesMut::new(), replies.into_iter());
+        let decoder = Decoder::new(1 << 16);
+        while client.read_buf(&mut input).await.unwrap() > 0 {
+            let mut output = BytesMut::new();
+            while let Some(frame) = decoder.decode(&mut input).unwrap() {
+                if frame.kind == kind::LOGIN {
+                    encode_frame(&mut output, kind::WELCOME, &Welcome::default().encode_to_vec());
+                } else if frame.kind == kind::LOBBY_REQUEST {
+                    let reply = LobbyReply { reply: replies.next() }.encode_to_vec();
+                    encode_frame_parts(&mut output, kind::LOBBY_REPLY, &[&frame.body[..ID_BYTES], &reply]);
+                }
+            }
+            client.write_all(&output).await.unwrap();
+        }
+    }
+
+    fn refusal(code: ErrorCode, retry: Retry) -> Reply {
+        Reply::Error(Error { code: code.into(), retry: retry == Retry::Later, ..Error::default() })
+    }
+
+    /// Has a player leave a room, so many times, at a gateway that answers this, and gives what came of it.
+    async fn ask(replies: Vec<Reply>, times: usize) -> (Vec<Result<(), Trouble>>, Rc<Stage>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let alarms = Alarms::new().unwrap();
+        let stage = Stage::new(vec![gateway], 7, alarms.clone(), Recorder::new("room"));
+        stage.recorder.borrow_mut().open(Instant::now());
+        let (local, ticket) = (LocalSet::new(), Ticket::new(&stage));
+        local.spawn_local(async move { alarms.run().await });
+        local.spawn_local(answer(listener, replies));
+        let asking = local.run_until(async {
+            let mut player = Player::arrive(&ticket).await.unwrap();
+            let mut answers = Vec::new();
+            for _ in 0..times {
+                answers.push(player.ask(Request::LeaveRoom(LeaveRoom {})).await.map(|_| ()));
+            }
+            answers
+        });
+        (timeout(PATIENCE, asking).await.unwrap(), stage)
+    }
+
+    #[tokio::test]
+    async fn a_request_is_measured_once_however_often_it_is_asked_and_not_if_it_is_refused() {
+        let unavailable = || refusal(ErrorCode::Unavailable, Retry::Later);
+        let replies = vec![
+            unavailable(),
+            unavailable(),
+            Reply::Room(RoomReply::default()),
+            refusal(ErrorCode::NotInRoom, Retry::Never),
+        ];
+        let (answers, stage) = ask(replies, 2).await;
+        let refused = Trouble::Refused { request: "leave room", code: ErrorCode::NotInRoom, retry: Retry::Never };
+        assert_eq!(answers, [Ok(()), Err(refused)]);
+        let mut recorder = stage.recorder.borrow_mut();
+        assert_eq!(recorder.outstanding(), 0, "what is refused is waited for no longer");
+        let recording = std::mem::replace(&mut *recorder, Recorder::new("room")).finish(Instant::now());
+        let measure = &recording.measures["leave room"];
+        assert_eq!((measure.count, measure.lost), (1, 0), "{measure:?}");
+        assert!(measure.min >= 2 * 50_000, "from the first time that it was asked: {measure:?}");
+        // The refusal itself is counted by whoever gives up because of it.
+        assert_eq!(recording.errors, [("leave room refused: UNAVAILABLE".to_owned(), 2)].into());
+    }
 
     fn changed(id: u64, version: u64) -> LobbyEvent {
         LobbyEvent { event: Some(Event::RoomChanged(Room { id, version, ..Room::default() })) }

@@ -17,7 +17,7 @@ use super::trouble::Trouble;
 use super::unacked::Full;
 use crate::bot::{Bot, BotContext, BotKind, BotRng, Inputs, Sent};
 use crate::drive::pacing::Pacing;
-use crate::drive::stage::{Present, Stage, Ticket};
+use crate::drive::stage::{Present, Ticket};
 
 /// How long an attach may be unanswered before it is sent again.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(7);
@@ -162,6 +162,11 @@ impl Seat {
         self.hand.stream.detached();
     }
 
+    /// Whether the player was ever in the game.
+    pub(crate) fn was_attached(&self) -> bool {
+        self.present.is_some()
+    }
+
     /// Why the player plays no more, if so.
     pub(crate) fn over(&self) -> Option<Result<Over, Trouble>> {
         self.over
@@ -224,7 +229,7 @@ impl Seat {
         }
         self.confirm(now);
         if let Some(Ok(Over::Ended)) = self.over {
-            self.hand.forget_unconfirmed(self.ticket.stage());
+            self.hand.forget_unconfirmed(&self.ticket);
         }
         Ok(())
     }
@@ -280,7 +285,7 @@ impl Seat {
         out: &mut BytesMut,
         what: impl FnOnce(&mut dyn Bot, &mut BotContext<'_>),
     ) {
-        let mut ctx = BotContext::new(self.ticket.stage(), &mut self.hand, out, now, due);
+        let mut ctx = BotContext::new(&self.ticket, &mut self.hand, out, now, due);
         what(&mut *self.bot, &mut ctx);
         if self.hand.wants_to_leave == Wish::Leave && self.over.is_none() {
             self.over = Some(Ok(Over::Left));
@@ -294,23 +299,22 @@ impl Seat {
         while unconfirmed.len() > unacknowledged
             && let Some(since) = unconfirmed.pop_front()
         {
-            self.ticket.stage().recorder.borrow_mut().took(INPUT, since, now);
+            self.ticket.took(INPUT, since, now);
         }
     }
 }
 
 impl Hand {
     /// Sends an input that should have been sent at `due`.
-    pub(crate) fn send(&mut self, stage: &Stage, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
-        let mut recorder = stage.recorder.borrow_mut();
+    pub(crate) fn send(&mut self, ticket: &Ticket, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
         if let Err(Full) = self.stream.input(payload, out) {
-            recorder.error(&Trouble::HeldBack);
+            ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack);
             return Sent::Not;
         }
-        recorder.sent(1);
+        ticket.stage().recorder.borrow_mut().sent(1);
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.push_back(due);
-            recorder.expect(INPUT, due, 1);
+            ticket.expect(INPUT, due, 1);
         }
         Sent::Sent
     }
@@ -318,9 +322,9 @@ impl Hand {
 
 impl Hand {
     /// What was under way when the game ended comes to nothing: by its rules, and not by a fault.
-    fn forget_unconfirmed(&mut self, stage: &Stage) {
+    fn forget_unconfirmed(&mut self, ticket: &Ticket) {
         for since in self.unconfirmed.iter_mut().flat_map(|unconfirmed| unconfirmed.drain(..)) {
-            stage.recorder.borrow_mut().forget(INPUT, since);
+            ticket.forget(INPUT, since);
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) enum Trouble {
     /// What came can't be understood.
     #[error("malformed frame")]
     Malformed,
+    /// The bot's own code failed.
+    #[error("a bot panicked")]
+    BotPanicked,
     /// The game has as many inputs unacknowledged as it may have.
     #[error("input not sent: too many are unacknowledged")]
     HeldBack,

@@ -113,10 +113,20 @@ impl Gauge {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
     use super::*;
+
+    /// A process that is killed when it is dropped.
+    struct Killed(Child);
+
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
 
     /// Works until this process has used so much CPU time since `begin`, or a minute has passed.
     fn work_until(meter: &mut ProcessMeter, seconds: f64) -> ProcessUse {
@@ -148,15 +158,25 @@ mod tests {
 
     #[test]
     fn what_a_process_had_used_stays_when_it_dies() {
-        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let process = Watched { name: "game".to_owned(), pid: child.id(), counts: Counts::AsServer };
+        // A shell that counts without end: it works all the time, and mostly by itself.
+        let child = Command::new("sh").args(["-c", "while :; do :; done"]).stdout(Stdio::null()).spawn().unwrap();
+        let child = Killed(child);
+        let process = Watched { name: "game".to_owned(), pid: child.0.id(), counts: Counts::AsServer };
         let mut meter = ProcessMeter::new(vec![process]);
         meter.begin();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let before = loop {
+            let used = meter.end().0.remove(0);
+            if used.user_seconds >= 0.05 {
+                break used;
+            }
+            assert!(Instant::now() < deadline, "no CPU time is counted: {used:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        drop(child);
         let used = meter.end().0.remove(0);
         assert!(used.memory_before > 0 && used.memory_after == 0 && used.is_server, "{used:?}");
-        assert!(used.user_seconds >= 0.0);
+        assert!(used.user_seconds >= before.user_seconds, "{used:?} after {before:?}");
         assert_eq!(meter.sample().0[0].cpu, 0.0);
     }
 }

@@ -1,7 +1,7 @@
 //! Figures made from what was measured, one run or several.
 
 use super::format::{duration, micros, percent};
-use super::{GeneratorState, HistogramError, Measure, ProcessUse, Report, Run, Scenario};
+use super::{GeneratorState, HistogramError, Measure, ProcessUse, Report, Run, Sample, Scenario};
 
 /// From here on the load is its own limit: a core that is busy all the time sends and receives late.
 const GENERATOR_BUSY: f64 = 0.9;
@@ -27,14 +27,14 @@ impl ProcessUse {
 }
 
 impl Run {
-    /// How many of what `primary` names were done.
+    /// How many of what `primary` names were done. What was lost was not.
     pub fn operations(&self) -> u64 {
-        self.measures.get(&self.primary).map_or(0, |measure| measure.count)
+        self.measures.get(&self.primary).map_or(0, Measure::done)
     }
 
     /// How many of what `primary` names were done each second.
     pub fn throughput(&self) -> f64 {
-        if self.seconds > 0.0 { self.operations() as f64 / self.seconds } else { 0.0 }
+        per_second(self.operations(), self.seconds)
     }
 
     /// CPU seconds of Pintail's servers; `None` if they run elsewhere.
@@ -71,6 +71,20 @@ impl Run {
     /// Whether its window was ever open: a test can be stopped before.
     pub fn was_measured(&self) -> bool {
         !self.series.is_empty()
+    }
+
+    /// What was seen second by second, each with how long it was: one that came late is longer, the last one may be shorter.
+    pub fn timed_series(&self) -> impl Iterator<Item = (&Sample, f64)> {
+        let begins = std::iter::once(0.0).chain(self.series.iter().map(|sample| sample.at));
+        self.series.iter().zip(begins).map(|(sample, begin)| (sample, sample.at - begin))
+    }
+
+    /// The most messages that the players were sent in a second; `None` if no second was seen. Samples of less than half a
+    /// second say little of a whole one and are left out, unless there are no others.
+    pub fn received_at_most(&self) -> Option<f64> {
+        let rate = |(sample, seconds): (&Sample, f64)| per_second(sample.received, seconds);
+        let long = self.timed_series().filter(|(_, seconds)| *seconds >= 0.5).map(rate).reduce(f64::max);
+        long.or_else(|| self.timed_series().map(rate).reduce(f64::max))
     }
 
     /// How much of a core the load generator used; `None` if no time was measured.
@@ -141,6 +155,11 @@ impl Report {
 }
 
 impl Measure {
+    /// How many were done.
+    pub fn done(&self) -> u64 {
+        self.count.saturating_sub(self.lost)
+    }
+
     /// What was measured in several runs, as one distribution.
     ///
     /// # Errors
@@ -153,13 +172,18 @@ impl Measure {
         for measure in measures {
             all.add(measure.to_histogram()?).expect("it grows by itself");
         }
-        Ok(Self::of(&all))
+        Ok(Self { lost: measures.iter().map(|measure| measure.lost).sum(), ..Self::of(&all) })
     }
 }
 
 /// A share of a sum; `None` if it is of none.
 pub(crate) fn per(sum: f64, number: u64) -> Option<f64> {
     (number > 0).then(|| sum / number as f64)
+}
+
+/// How many there were in each second; 0 in no time.
+pub(crate) fn per_second(number: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { number as f64 / seconds } else { 0.0 }
 }
 
 /// The value in the middle; `None` if there is none.
@@ -185,6 +209,21 @@ mod tests {
         let cost = run.cpu_per_message().expect("servers and messages");
         assert!((cost - cpu * 1e6 / run.operations() as f64).abs() < 1e-9);
         assert!(run.servers.iter().any(|server| !server.is_server), "Redis is among the processes and not counted");
+    }
+
+    #[test]
+    fn what_was_lost_was_not_done() {
+        let mut run = run(1);
+        (run.seconds, run.errors) = (10.0, [("delivery never done".to_owned(), 600)].into());
+        let delivered = Measure { lost: 600, ..measure(1..=1_000) };
+        run.measures.insert("delivery".into(), delivered.clone());
+        assert_eq!((run.operations(), run.throughput(), run.error_rate()), (400, 40.0, Some(0.6)));
+        let cost = run.server_cpu_seconds().expect("servers") * 1e6 / 400.0;
+        assert_eq!(run.cpu_per_message(), Some(cost));
+        let both = Measure::of_all(&[&delivered, &measure(1..=1_000)]).expect("sound histograms");
+        assert_eq!((both.count, both.lost, both.done()), (2_000, 600, 1_400));
+        run.measures.insert("delivery".into(), Measure { lost: 9, ..measure(1..=3) });
+        assert_eq!(run.operations(), 0, "also of a file that was edited");
     }
 
     #[test]

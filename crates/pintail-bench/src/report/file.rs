@@ -1,5 +1,7 @@
 //! The JSON file of a report.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{HistogramError, REPORT_FORMAT, Report};
@@ -28,13 +30,12 @@ pub enum ReportError {
     },
     /// The file is larger than a report can be.
     #[error(
-        "{path} has {bytes} bytes, more than a report can have. Give the file that `pintail bench … --json FILE` wrote."
+        "{path} has more than {} bytes, which no report has. Give the file that `pintail bench … --json FILE` wrote.",
+        FILE_BYTES_MAX
     )]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
-        bytes: u64,
     },
     /// The file holds something else.
     #[error("{path} is no report of a stress test: {error}. Give the file that `pintail bench … --json FILE` wrote.")]
@@ -75,14 +76,19 @@ pub enum ReportError {
 /// If the file can't be read, is no report, is one of another format, or is damaged.
 pub fn read(path: &Path) -> Result<Report, ReportError> {
     let unreadable = |error| ReportError::Unreadable { path: path.to_owned(), error };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(ReportError::TooLarge { path: path.to_owned(), bytes });
-    }
-    let text = std::fs::read(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
+    let text = read_at_most(&file, FILE_BYTES_MAX).map_err(unreadable)?;
+    let text = text.ok_or_else(|| ReportError::TooLarge { path: path.to_owned() })?;
     let report = parse(path, &text)?;
     check_histograms(path, &report)?;
     Ok(report)
+}
+
+/// All of it; `None` if there is more than that. A pipe or a device has no size that could be asked for before.
+fn read_at_most(file: impl Read, bytes_max: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut text = Vec::new();
+    let read = file.take(bytes_max + 1).read_to_end(&mut text)?;
+    Ok((read as u64 <= bytes_max).then_some(text))
 }
 
 /// Writes a report, in one step: whoever reads the file meanwhile sees the old one or the new one.
@@ -202,6 +208,16 @@ mod tests {
             let error = read(&path).expect_err(text).to_string();
             assert!(error.contains(words) && error.ends_with('.'), "{error}");
         }
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read_to_it() {
+        assert_eq!(read_at_most(&b"12345"[..], 5).expect("bytes"), Some(b"12345".to_vec()));
+        assert_eq!(read_at_most(&b"123456"[..], 5).expect("bytes"), None);
+        let zeros = File::open("/dev/zero").expect("a device");
+        assert_eq!(read_at_most(&zeros, 100_000).expect("zeros"), None);
+        let error = ReportError::TooLarge { path: "/dev/zero".into() }.to_string();
+        assert!(error.contains("/dev/zero has more than 536870912 bytes"), "{error}");
     }
 
     #[test]

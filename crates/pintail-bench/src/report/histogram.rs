@@ -1,8 +1,8 @@
 //! A measure's distribution in HdrHistogram's V2 format, so that other programs can read it too.
 //!
 //! The format is the one of the HdrHistogram project (`AbstractHistogram.encodeIntoByteBuffer` in its Java version): a
-//! header of 40 bytes, then the count of each bucket as a zigzag LEB128 number, where a negative one is a run of empty
-//! buckets. It is not compressed here: a sparse histogram has some hundred bytes, and a file is compressed as a whole.
+//! header of 40 bytes, then the count of each bucket as a zigzag LEB128 number, where a negative one is a run of two or more
+//! empty buckets; a single one is a count of 0. It is not compressed here: a sparse histogram has some hundred bytes, and a file is compressed as a whole.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,10 +37,11 @@ pub enum HistogramError {
 }
 
 impl Measure {
-    /// What was measured, in microseconds.
+    /// What was measured, in microseconds, where nothing was lost.
     pub fn of(histogram: &Histogram<u64>) -> Self {
         Self {
             count: histogram.len(),
+            lost: 0,
             mean: histogram.mean(),
             min: histogram.min(),
             p50: histogram.value_at_quantile(0.5),
@@ -88,9 +89,10 @@ fn counts(histogram: &Histogram<u64>) -> Vec<u8> {
             empty += 1;
             continue;
         }
-        if empty > 0 {
-            push_number(&mut bytes, -empty);
-            empty = 0;
+        match std::mem::take(&mut empty) {
+            0 => {}
+            1 => push_number(&mut bytes, 0),
+            run => push_number(&mut bytes, -run),
         }
         push_number(&mut bytes, count);
         if bucket.value_iterated_to() >= histogram.max() {
@@ -123,7 +125,7 @@ fn record(histogram: &mut Histogram<u64>, mut numbers: &[u8]) -> Result<(), Hist
     let mut buckets_left = histogram.distinct_values() as u64;
     while !numbers.is_empty() {
         let number = take_number(&mut numbers).ok_or(HistogramError::Damaged)?;
-        let buckets = if number > 0 { 1 } else { number.unsigned_abs() };
+        let buckets = if number >= 0 { 1 } else { number.unsigned_abs() };
         buckets_left = buckets_left.checked_sub(buckets).ok_or(HistogramError::Damaged)?;
         if number > 0 {
             histogram.record_n(value, number.unsigned_abs()).map_err(|_| HistogramError::Damaged)?;
@@ -214,6 +216,20 @@ mod tests {
         assert_eq!(bytes[..8], [0x1c, 0x84, 0x93, 0x13, 0, 0, 0, 2]);
         assert_eq!(bytes[HEADER_BYTES..], [5, 2]);
         assert_eq!(bytes[32..40], 1_f64.to_be_bytes());
+        // One bucket that is empty between others is a count of 0: HdrHistogram writes runs of two and more as such.
+        let bytes = STANDARD.decode(encode(&histogram(&[3, 5, 8]))).expect("as written");
+        assert_eq!(bytes[HEADER_BYTES..], [5, 2, 0, 2, 3, 2]);
+    }
+
+    #[test]
+    fn a_bucket_that_is_empty_is_passed_over_however_it_is_written() {
+        let written = STANDARD.decode(encode(&histogram(&[3, 5, 8]))).expect("as written");
+        let (header, _) = written.split_at(HEADER_BYTES);
+        // As HdrHistogram writes it, and with each run as a negative number, as versions of Pintail did.
+        for numbers in [[5, 2, 0, 2, 3, 2], [5, 2, 1, 2, 3, 2]] {
+            let read = decode(&STANDARD.encode([header, &numbers].concat())).expect("sound");
+            assert_eq!(read, histogram(&[3, 5, 8]), "{numbers:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! terminal, a page for the browser ([`html`]) and the difference of two tests ([`compare`]).
 
 mod compare;
-mod figures;
+pub(crate) mod figures;
 mod file;
 pub(crate) mod format;
 #[cfg(test)]

@@ -108,8 +108,11 @@ pub struct Run {
 /// The distribution of how long one kind of thing took, in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
-    /// How many were measured.
+    /// How many were begun: those that were done, and those that were lost.
     pub count: u64,
+    /// How many of them were never done. They stand in the times with how long they were waited for.
+    #[serde(default)]
+    pub lost: u64,
     /// The mean.
     pub mean: f64,
     /// The shortest.

@@ -76,11 +76,11 @@ pub(crate) fn run(seed: u64) -> Run {
         primary: "delivery".into(),
         measures: [
             ("delivery".to_owned(), skewed(deliveries / 1_000, 9_000.0 * jitter, 1_000, &mut random)),
-            ("login".to_owned(), skewed(PLAYERS, 1_800.0, 1, &mut random)),
+            ("login".to_owned(), Measure { lost: 1, ..skewed(PLAYERS, 1_800.0, 1, &mut random) }),
         ]
         .into(),
         counts: [("sent".to_owned(), deliveries / 9), ("received".to_owned(), deliveries)].into(),
-        errors: BTreeMap::from([("timed out".to_owned(), 10 + seed), ("connection lost".to_owned(), 1)]),
+        errors: BTreeMap::from([("timed out".to_owned(), 10 + seed), ("login never done".to_owned(), 1)]),
         servers: vec![
             used("gateway", 0.34 * seconds * jitter, (9 << 20, 31 << 20), true),
             used("lobby", 0.01 * seconds, (8 << 20, 9 << 20), true),

@@ -90,7 +90,7 @@ fn figures(report: &Report, paint: Paint) -> String {
 }
 
 fn latency(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
-    let mut grid = Grid::of_figures(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "max"]);
+    let mut grid = Grid::of_figures(&["", "count", "lost", "mean", "p50", "p90", "p99", "p99.9", "max"]);
     let mut measures = summary.measures();
     measures.extend(beside(report, summary));
     for (name, measure) in &measures {
@@ -100,7 +100,9 @@ fn latency(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
 }
 
 fn times(name: &str, measure: &Measure) -> Vec<Cell> {
-    let mut cells = vec![Cell::plain(name), Cell::plain(count(measure.count)), Cell::plain(duration(measure.mean))];
+    let lost = Cell::new(count(measure.lost), if measure.lost > 0 { Tone::Bad } else { Tone::Faint });
+    let mut cells =
+        vec![Cell::plain(name), Cell::plain(count(measure.count)), lost, Cell::plain(duration(measure.mean))];
     let times = [measure.p50, measure.p90, measure.p99, measure.p999, measure.max];
     cells.extend(times.map(|time| Cell::plain(micros(time))));
     cells

@@ -55,14 +55,27 @@ pub(super) async fn come_and_go(ticket: Ticket, churn: Churn, index: u64) {
 
 async fn visit(ticket: &Ticket, since: Instant, stay: Duration) -> Result<(), Trouble> {
     let stage = ticket.stage();
-    let permit = stage.gathering.acquire().await;
-    stage.recorder.borrow_mut().expect(ARRIVAL, since, 1);
+    // Who waits for the turn is expected already: a queue that is still there when the window ends counts, too.
+    let arrival = ticket.begin(ARRIVAL, since);
+    let turn = stage.gathering.acquire().await;
+    if ticket.is_over() {
+        return Ok(());
+    }
     let mut player = Player::arrive(ticket).await?;
     let game = find_game(&mut player).await?;
-    drop(permit);
+    drop(turn);
     let visitors = visitors(stage.since_epoch(since), stay);
     let chair = Chair { number: player.number(), place: 0, presence: Presence::Counted };
-    let played = player.play(&mut Seat::new(ticket, &visitors, game, chair)).await;
+    let mut seat = Seat::new(ticket, &visitors, game, chair);
+    let played = player.play(&mut seat).await;
+    if seat.was_attached() {
+        // The visitor has told.
+        arrival.hand_over();
+    }
+    drop(seat);
+    if played.is_ok() {
+        ticket.forget_begun(Instant::now());
+    }
     if played.is_ok() && !ticket.is_over() {
         player.ask_room(Request::Chat(Chat { text: "that was fun, bye".to_owned() })).await?;
         player.ask_room(Request::LeaveRoom(LeaveRoom {})).await?;

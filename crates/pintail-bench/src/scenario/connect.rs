@@ -52,39 +52,43 @@ fn first(players: u64) -> u64 {
 pub(super) async fn stay(ticket: Ticket, due: Option<Instant>) {
     if let Some(due) = due {
         ticket.sleep_until(due).await;
+        ticket.stage().recorder.borrow_mut().acts(due, Instant::now());
     }
     let mut due = due;
     while !ticket.is_group_over() {
-        // With a rate, what a login waits for others counts as its own time.
-        let permit = ticket.stage().gathering.acquire().await;
-        let since = due.take().unwrap_or_else(Instant::now);
-        if !ticket.stage().is_in_time(since) {
-            drop(permit);
-            ticket.alarm().rung().await;
-            continue;
+        let Some(mut player) = come(&ticket, due.take()).await else { continue };
+        let _present = ticket.present(1);
+        if let Err(trouble) = player.idle().await {
+            count(&ticket, trouble);
         }
-        ticket.stage().recorder.borrow_mut().expect(LOGIN, since, 1);
-        let arrived = log_in(&ticket, since).await;
-        drop(permit);
-        if let Some(mut player) = arrived {
-            let _present = ticket.present(1);
-            if let Err(trouble) = player.idle().await {
-                count(&ticket, trouble);
-            }
-            player.leave().await;
-        }
+        player.leave().await;
     }
 }
 
+/// Logs in: at `due`, and then what it waits for others counts as its own time; or else when it is its turn.
+async fn come(ticket: &Ticket, due: Option<Instant>) -> Option<Player> {
+    let stage = ticket.stage().clone();
+    // Who is due is expected before the turn comes: a queue that is still there when the window ends counts, too.
+    let expected = due.filter(|&due| stage.is_in_time(due)).map(|due| ticket.begin(LOGIN, due));
+    let turn = stage.gathering.acquire().await;
+    let now = Instant::now();
+    let Some(login) = expected.or_else(|| stage.is_in_time(now).then(|| ticket.begin(LOGIN, now))) else {
+        drop(turn);
+        ticket.alarm().rung().await;
+        return None;
+    };
+    let player = log_in(ticket).await?;
+    login.done();
+    Some(player)
+}
+
 /// Logs in, as often as it takes.
-async fn log_in(ticket: &Ticket, since: Instant) -> Option<Player> {
+async fn log_in(ticket: &Ticket) -> Option<Player> {
     while !ticket.is_group_over() {
         ticket.stage().recorder.borrow_mut().sent(1);
         match Player::arrive(ticket).await {
             Ok(player) => {
-                let mut recorder = ticket.stage().recorder.borrow_mut();
-                recorder.received(1);
-                recorder.took(LOGIN, since, Instant::now());
+                ticket.stage().recorder.borrow_mut().received(1);
                 return Some(player);
             }
             Err(trouble) => count(ticket, trouble),

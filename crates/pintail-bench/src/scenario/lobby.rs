@@ -13,7 +13,7 @@ use crate::drive::stage::Ticket;
 use crate::player::Player;
 use crate::player::allowance::ATTACH;
 use crate::player::lobby::PATIENCE;
-use crate::player::seat::{Chair, Presence, Seat};
+use crate::player::seat::{Chair, Over, Presence, Seat};
 use crate::player::trouble::Trouble;
 
 /// What a room's life is called in a report.
@@ -37,9 +37,11 @@ type Team = Vec<Player>;
 pub(super) async fn work(ticket: Ticket, lobby: Lobby) {
     let mut next = JoinSet::new();
     next.spawn_local(team(ticket.clone(), lobby));
+    let mut leaving = JoinSet::new();
     let mut present = None;
     while !ticket.is_group_over() {
-        let Some(Ok(ready)) = next.join_next().await else { return };
+        let Some(ready) = next.join_next().await else { break };
+        let ready = ready.expect("nobody aborts a team, and one that panics takes its worker along");
         next.spawn_local(team(ticket.clone(), lobby));
         let mut players = match ready {
             Ok(players) => players,
@@ -54,15 +56,19 @@ pub(super) async fn work(ticket: Ticket, lobby: Lobby) {
             count(&ticket, trouble);
         }
         for player in players {
-            tokio::task::spawn_local(player.leave());
+            leaving.spawn_local(player.leave());
         }
+        // Those who are gone.
+        while leaving.try_join_next().is_some() {}
     }
     // The team that waits for work goes home, too.
     while let Some(waiting) = next.join_next().await {
         if let Ok(Ok(players)) = waiting {
-            futures_util::future::join_all(players.into_iter().map(Player::leave)).await;
+            players.into_iter().for_each(|player| _ = leaving.spawn_local(player.leave()));
         }
     }
+    // Each of them waits for its goodbye no longer than a moment.
+    while leaving.join_next().await.is_some() {}
 }
 
 fn count(ticket: &Ticket, trouble: Trouble) {
@@ -101,34 +107,39 @@ async fn cycles(ticket: &Ticket, lobby: Lobby, players: &mut Team) -> Result<(),
             continue;
         }
         let name = if lobby.cycle == Cycle::Rooms { ROOM } else { GAME };
-        ticket.stage().recorder.borrow_mut().expect(name, since, 1);
-        match &mut players[..] {
+        let cycle = ticket.begin(name, since);
+        let over = match &mut players[..] {
             [owner, guest] => room(owner, guest).await?,
             [player, ..] => game(ticket, &enders, player).await?,
             [] => return Ok(()),
+        };
+        if over == Over::Dismissed {
+            return Ok(());
         }
-        ticket.stage().recorder.borrow_mut().took(name, since, Instant::now());
+        cycle.done();
     }
     Ok(())
 }
 
 /// One player creates a room, another joins it, both leave.
-async fn room(owner: &mut Player, guest: &mut Player) -> Result<(), Trouble> {
+async fn room(owner: &mut Player, guest: &mut Player) -> Result<Over, Trouble> {
     let room = owner.ask_room(create("echo", false)).await?.ok_or(Trouble::Malformed)?;
     let by = Some(join_room::By::Room(room.id));
     guest.ask_room(Request::JoinRoom(JoinRoom { by })).await?;
     let leave = || Request::LeaveRoom(LeaveRoom {});
     let (left, right) = tokio::join!(owner.ask_room(leave()), guest.ask_room(leave()));
-    left.and(right).map(|_| ())
+    left.and(right).map(|_| Over::Ended)
 }
 
 /// A player starts the room's game, attaches to it, ends it, and sees the room wait for the next.
-async fn game(ticket: &Ticket, enders: &BotKind, player: &mut Player) -> Result<(), Trouble> {
+async fn game(ticket: &Ticket, enders: &BotKind, player: &mut Player) -> Result<Over, Trouble> {
     let game = player.start().await?;
     let chair = Chair { number: player.number(), place: 0, presence: Presence::CountedElsewhere };
-    player.play(&mut Seat::new(ticket, enders, game, chair)).await?;
-    player.room_that(|room| room.state() == RoomState::Wait && room.round >= game.round.0, PATIENCE).await?;
-    Ok(())
+    let over = player.play(&mut Seat::new(ticket, enders, game, chair)).await?;
+    if over == Over::Ended {
+        player.room_that(|room| room.state() == RoomState::Wait && room.round >= game.round.0, PATIENCE).await?;
+    }
+    Ok(over)
 }
 
 fn create(game: &str, private: bool) -> Request {

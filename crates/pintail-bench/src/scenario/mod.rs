@@ -12,6 +12,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::task::{AbortHandle, JoinSet};
+
 pub use relayed::PAYLOAD_BYTES_MIN;
 
 use crate::bot::BotKind;
@@ -325,28 +327,33 @@ impl Groups {
     /// players there are to be in it.
     pub(crate) fn spawn(
         &self,
-        tasks: &mut tokio::task::JoinSet<()>,
+        tasks: &mut JoinSet<()>,
         ticket: Ticket,
         index: u64,
         window: Option<(Instant, u64)>,
-    ) {
-        match (&self.scenario, &self.bots) {
-            (_, Some(bots)) => _ = tasks.spawn_local(table::host(ticket, bots.clone())),
-            (Scenario::Lobby(lobby), _) => _ = tasks.spawn_local(lobby::work(ticket, *lobby)),
-            (Scenario::Churn(churn), _) => _ = tasks.spawn_local(churn::come_and_go(ticket, *churn, index)),
+    ) -> Option<AbortHandle> {
+        Some(match (&self.scenario, &self.bots) {
+            (_, Some(bots)) => tasks.spawn_local(table::host(ticket, bots.clone())),
+            (Scenario::Lobby(lobby), _) => tasks.spawn_local(lobby::work(ticket, *lobby)),
+            (Scenario::Churn(churn), _) => tasks.spawn_local(churn::come_and_go(ticket, *churn, index)),
             (Scenario::Connect(connect), _) => {
                 let due = window.and_then(|(begin, players)| Some(begin + connect.due(players, index)?));
-                tasks.spawn_local(connect::stay(ticket, due));
+                tasks.spawn_local(connect::stay(ticket, due))
             }
             // Every other scenario has bots.
-            _ => {}
-        }
+            _ => return None,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::LocalSet;
+
     use super::*;
+    use crate::drive::alarm::Alarms;
+    use crate::drive::recorder::Recorder;
+    use crate::drive::stage::Stage;
 
     #[test]
     fn every_scenario_has_its_name_and_says_its_settings() {
@@ -370,6 +377,47 @@ mod tests {
         let broadcast = Scenario::Broadcast(Broadcast::default()).describe().settings;
         let expected = [("messages of a player", "20/s"), ("payload", "32 B"), ("players a room", "10")];
         assert_eq!(broadcast, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+
+    /// Who is due and still waits for a turn when the window ends has waited in vain: leaving them out would show a server the
+    /// better the fewer it lets in.
+    #[tokio::test]
+    async fn whoever_queues_when_the_window_ends_is_expected() {
+        let recorder = Recorder::new("x");
+        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), recorder);
+        let turns = stage.gathering.available_permits();
+        let _all_turns = stage.gathering.acquire_many(u32::try_from(turns).unwrap()).await.unwrap();
+        let begin = Instant::now();
+        stage.recorder.borrow_mut().open(begin);
+        stage.enter(Phase::Measure);
+        let scenarios = [
+            Scenario::Connect(Connect { per_second: Some(1e6) }),
+            Scenario::Churn(Churn::default()),
+            // Nobody is due: each logs in when there is room.
+            Scenario::Connect(Connect { per_second: None }),
+        ];
+        let (mut tasks, local) = (JoinSet::new(), LocalSet::new());
+        local
+            .run_until(async {
+                for scenario in &scenarios {
+                    for index in 100..105 {
+                        let window = Some((begin, 200));
+                        Groups::new(scenario).spawn(&mut tasks, Ticket::new(&stage), index, window);
+                    }
+                }
+                let all_expected = async {
+                    while stage.recorder.borrow().outstanding() < 10 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(20), all_expected).await.unwrap();
+            })
+            .await;
+        let end = begin + Duration::from_secs(30);
+        stage.recorder.borrow_mut().close(end);
+        let recorder = std::mem::replace(&mut *stage.recorder.borrow_mut(), Recorder::new("x"));
+        let measures = recorder.finish(end).measures;
+        assert_eq!((measures["login"].lost, measures["arrival"].lost), (5, 5));
     }
 
     #[test]

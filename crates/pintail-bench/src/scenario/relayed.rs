@@ -12,8 +12,9 @@ pub(super) const ROUND_TRIP: &str = "round trip";
 /// What a message's way from the moment at which it should have been sent to one receiver is called.
 pub(super) const DELIVERY: &str = "delivery";
 
-/// How much later a step's answers arrive than those of the step that was quickest. A message waits for the next step, which
-/// comes each 100 ms, whatever the server does: this is what the server adds to it.
+/// How much later a step's answers arrive than those of the quickest step that this bot has heard: by how much steps vary. A
+/// message waits for the next step, which comes each 100 ms, whatever the server does, so how long it takes says little of
+/// the server; but the quickest step was late itself, and what all steps have in common is not in this.
 const LATENESS: &str = "lateness";
 
 /// The bytes of the time that stands in a message.
@@ -186,7 +187,7 @@ struct MatchBot {
 /// The beat of a game's steps, as far as it can be heard from here.
 #[derive(Debug, Default)]
 struct Beat {
-    /// When step 0 would have been heard if all were as quick as the quickest one.
+    /// When step 0 would have been heard if all were as quick as the quickest one so far.
     first: Option<i128>,
 }
 

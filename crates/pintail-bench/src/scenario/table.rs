@@ -1,7 +1,7 @@
 //! Players who gather in a room and play its games, round after round.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 use pintail_core::GameId;
@@ -23,6 +23,9 @@ pub(super) async fn host(ticket: Ticket, kind: Rc<BotKind>) {
     while !ticket.is_group_over() {
         let mut table = Table { ticket: ticket.for_table(), kind: kind.clone(), players: Vec::new() };
         let played = table.play().await;
+        if played.is_ok() || ticket.is_group_over() {
+            table.ticket.forget_begun(Instant::now());
+        }
         if let Err(trouble) = played
             && !ticket.is_group_over()
         {
@@ -77,13 +80,23 @@ impl Table {
         for (place, player) in (0..).zip(self.players.drain(..)) {
             playing.spawn_local(sit(self.ticket.clone(), self.kind.clone(), player, game, place));
         }
-        let mut sat: Vec<_> = playing.join_all().await;
-        sat.sort_by_key(|(place, ..)| *place);
-        let mut ended = Ok(());
-        for (_, player, over) in sat {
-            self.players.push(player);
+        let (mut sat, mut ended) = (Vec::new(), Ok(()));
+        while let Some(joined) = playing.join_next().await {
+            // A bot whose code fails takes its player along, and the others leave.
+            let over = match joined {
+                Ok((place, player, over)) => {
+                    sat.push((place, player));
+                    over
+                }
+                Err(_) => {
+                    self.ticket.dismiss_table();
+                    Err(Trouble::BotPanicked)
+                }
+            };
             ended = ended.and(over.map(|_| ()));
         }
+        sat.sort_by_key(|(place, _)| *place);
+        self.players.extend(sat.into_iter().map(|(_, player)| player));
         ended
     }
 }

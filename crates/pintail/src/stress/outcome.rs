@@ -101,8 +101,17 @@ impl Outcome {
             );
         }
         if let Some(logins) = most_logins(test, &self.runs) {
-            notes
-                .push(format!("The most logins in one second were {logins}: after the last one the players are idle."));
+            notes.push(format!(
+                "The most logins were {logins:.0} in one second: after the last one the players are idle."
+            ));
+        }
+        if let Scenario::Match(_) = test.scenario {
+            notes.push(
+                "`lateness` is how much later a step's answers came than those of the quickest step that the bot heard: how \
+                 much steps vary. A delay that all of them have is not in it; `delivery` has it, and the wait for the next \
+                 step."
+                    .to_owned(),
+            );
         }
         if cfg!(debug_assertions) {
             notes.push(
@@ -121,9 +130,9 @@ impl Outcome {
 
 /// How many logins the busiest second had, if the test is of logins as fast as they go: then the window is longer than they
 /// take, and says little of how fast that is.
-fn most_logins(test: &Test, runs: &[Run]) -> Option<u64> {
+fn most_logins(test: &Test, runs: &[Run]) -> Option<f64> {
     let Scenario::Connect(Connect { per_second: None }) = test.scenario else { return None };
-    runs.iter().flat_map(|run| &run.series).map(|second| second.received).max()
+    runs.iter().filter_map(Run::received_at_most).reduce(f64::max)
 }
 
 /// What to know if the load generator had no time to spare where a search ended: its limit may have been found.

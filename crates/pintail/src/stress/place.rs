@@ -10,6 +10,7 @@ use pintail_bench::profile::AdminPort;
 use pintail_bench::reach::OtherEnd;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::keys::Keys;
 use crate::config::args::DEFAULT_GATEWAY;
@@ -120,8 +121,8 @@ impl Place {
     /// A cluster that takes the load: the one that runs, or a new one.
     ///
     /// # Errors
-    /// If it can't be started.
-    pub(super) async fn open(&self) -> Result<Opened, Failure> {
+    /// If it can't be started, or is told to stop meanwhile.
+    pub(super) async fn open(&self, stop: &CancellationToken) -> Result<Opened, Failure> {
         match self {
             Self::Running { gateways, admin } => Ok(Opened {
                 gateways: gateways.clone(),
@@ -137,14 +138,18 @@ impl Place {
                 if let (StoreChoice::Redis { key_prefix, .. }, Some(keys)) = (&mut plan.store, &keys) {
                     key_prefix.clone_from(&keys.prefix);
                 }
-                match Cluster::start(&plan).await {
+                let started = tokio::select! {
+                    started = Cluster::start(&plan) => started.map_err(Failure::from),
+                    () = stop.cancelled() => Err(Failure::new("it was ended before anything was measured")),
+                };
+                match started {
                     Ok(cluster) => Ok(Opened { keys, ..Opened::of(cluster, *transport, &plan.pins) }),
                     Err(error) => {
                         // What was started by then has ended.
                         if let Some(Err(left)) = clear(keys).await {
                             warn(left);
                         }
-                        Err(error.into())
+                        Err(error)
                     }
                 }
             }

@@ -65,11 +65,10 @@ impl Ceiling {
 /// How large a load can be whose players need so many connections at most.
 fn most_connected(scenario: &Scenario, load: Load, connections_max: u64) -> u64 {
     let players = connections_max / load.connections_each();
+    let room = u64::from(scenario.room_players()).max(1);
     let whole_rooms = match load.unit {
         // A room that is not full is made up.
-        Unit::Players => {
-            players / u64::from(scenario.room_players()).max(1) * u64::from(scenario.room_players()).max(1)
-        }
+        Unit::Players => players / room * room,
         Unit::Rooms | Unit::Workers => players,
     };
     (whole_rooms / load.players_each.max(1)).max(1)

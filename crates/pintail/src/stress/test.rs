@@ -140,12 +140,7 @@ impl Stage<'_> {
     /// # Errors
     /// See [`Unmeasured`].
     pub(super) async fn measure(&mut self, load: LoadShape, label: &str) -> Result<Measured, Unmeasured> {
-        let opened = tokio::select! {
-            opened = self.place.open() => opened?,
-            () = self.interrupt.soon.cancelled() => {
-                return Err(Failure::new("it was ended before anything was measured").into());
-            }
-        };
+        let opened = self.place.open(&self.interrupt.soon).await?;
         self.task.measure(opened, load, label, &mut self.progress, self.interrupt).await
     }
 

@@ -13,6 +13,7 @@ use super::*;
 use crate::drive::Phase;
 use crate::drive::alarm::Alarms;
 use crate::drive::recorder::Recorder;
+use crate::drive::stage::Stage;
 
 const GAME: GameId = GameId { room: RoomId(7), round: Round(2) };
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use super::super::figures::per_second;
 use super::super::format::{bytes, compact, count, duration, micros, number, percent, plural, span};
 use super::super::{Measure, Report, Run, Sample, Search};
 use super::axis::Axis;
@@ -18,7 +19,7 @@ const DISTRIBUTION_STEPS: u32 = 160;
 
 /// The charts of how a run went over time.
 pub(super) fn of_run(run: &Run) -> String {
-    let series = thinned(&run.series);
+    let series = thinned(run);
     if series.is_empty() {
         return "<p>This window ended before its first second was over.</p>\n".to_owned();
     }
@@ -44,12 +45,22 @@ fn thinning_note(series: &[Sample]) -> String {
     }
 }
 
-/// How a time is taken from a second.
-type TimeOf = fn(&Sample) -> Option<u64>;
+/// A point of the charts: one second, or several taken together.
+struct Point {
+    sample: Sample,
+    /// How much there was in each second.
+    sent: f64,
+    received: f64,
+    /// The worst of the seconds.
+    errors: f64,
+}
 
-fn latency(run: &Run, series: &[Sample]) -> String {
+/// How a time is taken from a second.
+type TimeOf = fn(&Point) -> Option<u64>;
+
+fn latency(run: &Run, series: &[Point]) -> String {
     let lines: [(&str, usize, TimeOf); 3] =
-        [("max", 2, |sample| sample.max), ("p99", 1, |sample| sample.p99), ("p50", 0, |sample| sample.p50)];
+        [("max", 2, |at| at.sample.max), ("p99", 1, |at| at.sample.p99), ("p50", 0, |at| at.sample.p50)];
     let values = || lines.iter().flat_map(|(_, _, of)| series.iter().filter_map(of)).map(|value| value as f64);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     if high == 0.0 {
@@ -62,65 +73,65 @@ fn latency(run: &Run, series: &[Sample]) -> String {
         Axis::from_zero(high, 1_000_f64.min(high), duration)
     };
     let lines = lines.map(|(name, colour, of)| {
-        line(name, Colour(colour), Look::Line, series, |sample| of(sample).map(|value| value as f64))
+        line(name, Colour(colour), Look::Line, series, |point| of(point).map(|value| value as f64))
     });
     over_time(format!("Latency: {}", run.primary), y, lines.into(), series, duration)
 }
 
-fn throughput(run: &Run, series: &[Sample]) -> String {
-    let high = series.iter().map(|sample| sample.sent.max(sample.received)).max().unwrap_or_default();
-    let y = Axis::from_zero(high as f64, 1.0, compact);
+fn throughput(run: &Run, series: &[Point]) -> String {
+    let high = series.iter().map(|point| point.sent.max(point.received)).fold(0.0, f64::max);
+    let y = Axis::from_zero(high, 1.0, compact);
     let lines = vec![
-        line("received", Colour(0), Look::Line, series, |sample| Some(sample.received as f64)),
-        line("sent", Colour(3), Look::Line, series, |sample| Some(sample.sent as f64)),
+        line("received", Colour(0), Look::Line, series, |point| Some(point.received)),
+        line("sent", Colour(3), Look::Line, series, |point| Some(point.sent)),
     ];
     let title = format!("Throughput: {} a second", plural(&run.primary));
     over_time(title, y, lines, series, number)
 }
 
-fn cpu(run: &Run, series: &[Sample]) -> String {
+fn cpu(run: &Run, series: &[Point]) -> String {
     let lines = processes(run, series, |process| process.cpu);
     let y = Axis::from_zero(largest(&lines).max(0.01), 0.01, percent);
     over_time("CPU: of a core".to_owned(), y, lines, series, percent)
 }
 
-fn memory(run: &Run, series: &[Sample]) -> String {
+fn memory(run: &Run, series: &[Point]) -> String {
     let lines = processes(run, series, |process| process.memory as f64);
     let high = largest(&lines);
     let unit = 1024_f64.powf(high.max(1.0).log(1024.0).floor());
     over_time("Memory: resident".to_owned(), Axis::from_zero(high, unit, bytes), lines, series, bytes)
 }
 
-fn players(series: &[Sample]) -> String {
-    let most = series.iter().map(|sample| sample.players).max().unwrap_or_default();
+fn players(series: &[Point]) -> String {
+    let most = series.iter().map(|point| point.sample.players).max().unwrap_or_default();
     let y = Axis::from_zero(most as f64, 1.0, compact);
-    let lines = vec![line("players", Colour(4), Look::Filled, series, |sample| Some(sample.players as f64))];
+    let lines = vec![line("players", Colour(4), Look::Filled, series, |point| Some(point.sample.players as f64))];
     over_time("Players".to_owned(), y, lines, series, number)
 }
 
-fn errors(run: &Run, series: &[Sample]) -> String {
-    let high = series.iter().map(|sample| sample.errors).max().unwrap_or_default();
-    if high == 0 && run.error_count() == 0 {
+fn errors(run: &Run, series: &[Point]) -> String {
+    let high = series.iter().map(|point| point.errors).fold(0.0, f64::max);
+    if high == 0.0 && run.error_count() == 0 {
         return "<figure>\n<figcaption>Errors</figcaption>\n<p class=\"none\">None.</p>\n</figure>\n".to_owned();
     }
-    let lines = vec![line("errors a second", Colour(2), Look::Filled, series, |sample| Some(sample.errors as f64))];
-    over_time("Errors".to_owned(), Axis::from_zero(high as f64, 1.0, compact), lines, series, number)
+    let lines = vec![line("errors a second", Colour(2), Look::Filled, series, |point| Some(point.errors))];
+    over_time("Errors".to_owned(), Axis::from_zero(high, 1.0, compact), lines, series, number)
 }
 
-fn processes(run: &Run, series: &[Sample], of: impl Fn(&super::super::ProcessSample) -> f64) -> Vec<Line> {
+fn processes(run: &Run, series: &[Point], of: impl Fn(&super::super::ProcessSample) -> f64) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (index, server) in run.servers.iter().enumerate() {
         let look = if server.is_server { Look::Line } else { Look::Dashed };
-        let at = |sample: &Sample| sample.servers.get(index).map(&of);
+        let at = |point: &Point| point.sample.servers.get(index).map(&of);
         lines.push(line(&server.name, Colour(index), look, series, at));
     }
-    let load = |sample: &Sample| Some(of(&sample.generator));
+    let load = |point: &Point| Some(of(&point.sample.generator));
     lines.push(line("load generator", Colour(7), Look::Dashed, series, load));
     lines
 }
 
-fn line(name: &str, colour: Colour, look: Look, series: &[Sample], of: impl Fn(&Sample) -> Option<f64>) -> Line {
-    let points = series.iter().map(|sample| (sample.at, of(sample))).collect();
+fn line(name: &str, colour: Colour, look: Look, series: &[Point], of: impl Fn(&Point) -> Option<f64>) -> Line {
+    let points = series.iter().map(|point| (point.sample.at, of(point))).collect();
     Line { name: name.to_owned(), colour, look, points }
 }
 
@@ -128,16 +139,16 @@ fn largest(lines: &[Line]) -> f64 {
     lines.iter().flat_map(|line| &line.points).filter_map(|(_, y)| *y).fold(0.0, f64::max)
 }
 
-fn over_time(title: String, y: Axis, lines: Vec<Line>, series: &[Sample], words: fn(f64) -> String) -> String {
-    let seconds = series.last().map_or(1.0, |sample| sample.at);
-    let hints = series.iter().enumerate().map(|(index, sample)| {
+fn over_time(title: String, y: Axis, lines: Vec<Line>, series: &[Point], words: fn(f64) -> String) -> String {
+    let seconds = series.last().map_or(1.0, |point| point.sample.at);
+    let hints = series.iter().enumerate().map(|(index, point)| {
         let values = lines.iter().filter_map(|line| {
             let (_, value) = line.points.get(index)?;
             Some(format!("{} {}", line.name, words((*value)?)))
         });
-        let mut hint = vec![format!("at {}", span(sample.at))];
+        let mut hint = vec![format!("at {}", span(point.sample.at))];
         hint.extend(values);
-        (sample.at, hint.join("\n"))
+        (point.sample.at, hint.join("\n"))
     });
     let hints = hints.collect();
     let description = format!("Over {}: {}", span(seconds), highest(&lines, words));
@@ -154,8 +165,9 @@ fn highest(lines: &[Line], words: fn(f64) -> String) -> String {
 
 /// The series with so many seconds taken together that no line has too many points. What is a rate or a use is averaged;
 /// of what is a worst case, the worst is kept.
-fn thinned(series: &[Sample]) -> Vec<Sample> {
-    series.chunks(together(series)).map(merged).collect()
+fn thinned(run: &Run) -> Vec<Point> {
+    let series: Vec<_> = run.timed_series().collect();
+    series.chunks(together(&run.series)).map(merged).collect()
 }
 
 /// How many seconds are taken together.
@@ -163,23 +175,28 @@ fn together(series: &[Sample]) -> usize {
     series.len().div_ceil(POINTS_MAX).max(1)
 }
 
-fn merged(samples: &[Sample]) -> Sample {
-    let mut merged = samples[samples.len() - 1].clone();
-    let mean = |of: fn(&Sample) -> u64| samples.iter().map(of).sum::<u64>() / samples.len() as u64;
-    (merged.sent, merged.received) = (mean(|sample| sample.sent), mean(|sample| sample.received));
-    merged.errors = samples.iter().map(|sample| sample.errors).max().unwrap_or_default();
-    let mut medians: Vec<u64> = samples.iter().filter_map(|sample| sample.p50).collect();
+/// Samples and how long each was, as one point.
+fn merged(samples: &[(&Sample, f64)]) -> Point {
+    let seconds: f64 = samples.iter().map(|(_, seconds)| seconds).sum();
+    let rate = |of: fn(&Sample) -> u64| per_second(samples.iter().map(|(sample, _)| of(sample)).sum(), seconds);
+    let (last, _) = samples[samples.len() - 1];
+    let mut sample = last.clone();
+    let mut medians: Vec<u64> = samples.iter().filter_map(|(sample, _)| sample.p50).collect();
     medians.sort_unstable();
-    merged.p50 = medians.get(medians.len() / 2).copied();
-    merged.p99 = samples.iter().filter_map(|sample| sample.p99).max();
-    merged.max = samples.iter().filter_map(|sample| sample.max).max();
-    let seconds = samples.len() as f64;
-    merged.generator.cpu = samples.iter().map(|sample| sample.generator.cpu).sum::<f64>() / seconds;
-    for (index, server) in merged.servers.iter_mut().enumerate() {
-        let used = samples.iter().filter_map(|sample| sample.servers.get(index)).map(|server| server.cpu);
-        server.cpu = used.sum::<f64>() / seconds;
+    sample.p50 = medians.get(medians.len() / 2).copied();
+    sample.p99 = samples.iter().filter_map(|(sample, _)| sample.p99).max();
+    sample.max = samples.iter().filter_map(|(sample, _)| sample.max).max();
+    // Each tells the share of a core that was used in its time.
+    let mean = |of: &dyn Fn(&Sample) -> Option<f64>| {
+        let used: f64 = samples.iter().filter_map(|(sample, seconds)| Some(of(sample)? * seconds)).sum();
+        if seconds > 0.0 { used / seconds } else { 0.0 }
+    };
+    sample.generator.cpu = mean(&|sample| Some(sample.generator.cpu));
+    for (index, server) in sample.servers.iter_mut().enumerate() {
+        server.cpu = mean(&|sample| sample.servers.get(index).map(|server| server.cpu));
     }
-    merged
+    let errors = samples.iter().map(|(sample, seconds)| per_second(sample.errors, *seconds)).fold(0.0, f64::max);
+    Point { sent: rate(|sample| sample.sent), received: rate(|sample| sample.received), errors, sample }
 }
 
 /// The distribution of what the scenario is about, run by run, and of all that was measured.
@@ -317,14 +334,31 @@ mod tests {
 
     #[test]
     fn long_series_are_thinned_and_keep_their_worst() {
-        let second = sample::run(1).series[0].clone();
-        let mut series: Vec<Sample> = (0..3_600).map(|at| Sample { at: f64::from(at), ..second.clone() }).collect();
-        (series[1_801].p99, series[1_801].errors, series[1_801].sent) = (Some(7_000_000), 44, 0);
-        let thin = thinned(&series);
+        let mut run = sample::run(1);
+        let second = run.series[0].clone();
+        run.series = (1..=3_600).map(|at| Sample { at: f64::from(at), ..second.clone() }).collect();
+        let odd = &mut run.series[1_801];
+        (odd.p99, odd.errors, odd.sent) = (Some(7_000_000), 44, 0);
+        let thin = thinned(&run);
         assert_eq!(thin.len(), POINTS_MAX);
-        assert_eq!(thin.iter().filter_map(|sample| sample.p99).max(), Some(7_000_000));
-        assert_eq!(thin.iter().map(|sample| sample.errors).max(), Some(44));
-        assert_eq!(thin.iter().map(|sample| sample.sent).min(), Some(second.sent * 14 / 15));
+        assert_eq!(thin.iter().filter_map(|point| point.sample.p99).max(), Some(7_000_000));
+        assert_eq!(thin.iter().map(|point| point.errors).fold(0.0, f64::max), 44.0);
+        let least = thin.iter().map(|point| point.sent).fold(f64::INFINITY, f64::min);
+        assert!((least - second.sent as f64 * 14.0 / 15.0).abs() < 1e-6, "{least}");
+    }
+
+    #[test]
+    fn a_second_that_was_shorter_or_longer_is_divided_by_its_length() {
+        let mut run = sample::run(1);
+        let second = Sample { sent: 300, received: 600, errors: 3, ..run.series[0].clone() };
+        run.series = [1.0, 1.5, 4.5].map(|at| Sample { at, ..second.clone() }).into();
+        let points = thinned(&run);
+        let rates: Vec<_> = points.iter().map(|point| (point.sent, point.received, point.errors)).collect();
+        assert_eq!(rates, [(300.0, 600.0, 3.0), (600.0, 1_200.0, 6.0), (100.0, 200.0, 1.0)]);
+        assert_eq!(run.received_at_most(), Some(1_200.0));
+        // One that is too short says little of a second.
+        run.series[1].at = 1.1;
+        assert_eq!(run.received_at_most(), Some(600.0));
     }
 
     #[test]

@@ -137,12 +137,12 @@ fn tables(report: &Report) -> String {
 
 fn latency(report: &Report, summary: &Summary<'_>) -> String {
     let rows = summary.measures().into_iter().chain(beside(report, summary)).map(|(name, measure)| {
-        let mut row = vec![name.to_owned(), count(measure.count), duration(measure.mean)];
+        let mut row = vec![name.to_owned(), count(measure.count), count(measure.lost), duration(measure.mean)];
         let times = [measure.min, measure.p50, measure.p90, measure.p99, measure.p999, measure.max];
         row.extend(times.map(micros));
         row
     });
-    let headings = ["", "count", "mean", "min", "p50", "p90", "p99", "p99.9", "max"];
+    let headings = ["", "count", "lost", "mean", "min", "p50", "p90", "p99", "p99.9", "max"];
     table("Latency", &headings, &rows.collect::<Vec<_>>())
 }
 

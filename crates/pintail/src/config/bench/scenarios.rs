@@ -228,7 +228,10 @@ pub(crate) struct ChurnArgs {
 Example:
   pintail bench match --self --find-max 'p99 of lateness<100ms'
 
-It is the workload whose figures Nakama's makers publish."
+It is the workload whose figures Nakama's makers publish. `lateness` is how much later
+the answers of a step come than those of the quickest step that the bot heard: how much
+steps vary. A delay that all steps have is not in it; `delivery`, from the sending to the
+answer, has everything, also the wait for the next step (up to 100 ms)."
 )]
 pub(crate) struct MatchArgs {
     #[command(flatten)]
