@@ -5,39 +5,20 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use pintail_testkit::{Program, RedisServer};
 use pintail_wire::kind::client as kind;
-use support::bench::{bench, read, report_file, run};
+use support::bench::{bench, children, read, report_file, run, signal};
 use support::redis::Peek;
 use support::{PATIENCE, pintail};
 use tempfile::TempDir;
-
-/// The processes that a process has started and that run, as the operating system lists them: id and command line.
-fn children(pid: u32) -> Vec<(u32, String)> {
-    let processes =
-        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let is_child = |child: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
-        status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|parent| parent.trim() == pid.to_string()))
-    };
-    let command_line = |pid: u32| {
-        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        (pid, words.replace('\0', " "))
-    };
-    processes.filter(is_child).map(command_line).collect()
-}
 
 fn runs(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     // One that has ended, and that nobody has waited for, does not run.
     !status.is_empty() && !status.contains("State:\tZ")
-}
-
-fn signal(pid: u32, name: &str) {
-    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 /// Waits until a condition holds.
@@ -128,6 +109,34 @@ fn ctrl_c_ends_with_a_report_of_what_was_measured() {
     assert_eq!(status.code(), Some(130), "{:?}", program.transcript());
     let report = read(&json);
     assert!(report.interrupted && report.runs.len() == 1 && !report.notes.is_empty(), "{:?}", report.notes);
+}
+
+#[test]
+fn a_run_that_was_stopped_before_it_measured_is_left_out() {
+    let (_directory, json) = report_file();
+    let line = format!(
+        "echo --self --store embedded --players 3 --runs 3 --warm-up 2s --duration 200ms --json {}",
+        json.display()
+    );
+    let mut program = bench(&line);
+    program.wait_for("run 2 of 3: warming up");
+    program.signal("INT");
+    assert_eq!(program.wait_for_end().code(), Some(130), "{:?}", program.transcript());
+    let report = read(&json);
+    let [run] = &report.runs[..] else { panic!("one run: {:?}", report.notes) };
+    assert!(report.interrupted && run.was_measured(), "{run:?}");
+    assert!(report.notes.iter().any(|note| note.contains("left out")), "{:?}", report.notes);
+}
+
+#[test]
+fn a_word_that_is_no_text_ends_no_test() {
+    let directory = TempDir::new().unwrap();
+    let page = directory.path().join(std::ffi::OsStr::from_bytes(b"page-\xff.html"));
+    let line = "bench echo --self --store embedded --players 2 --duration 200ms --warm-up 0 --html";
+    let words = line.split(' ').map(std::ffi::OsString::from).chain([page.clone().into_os_string()]);
+    let mut program = Program::new(env!("CARGO_BIN_EXE_pintail")).args(words).start();
+    assert_eq!(program.wait_for_end().code(), Some(0), "{:?}", program.transcript());
+    assert!(std::fs::read_to_string(page).unwrap().contains("</html>"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::bench::{bench, read, report_file, run};
+use support::bench::{bench, children, read, report_file, run, signal};
 use support::pintail;
 
 #[test]
@@ -103,6 +103,26 @@ fn a_search_whose_cluster_is_gone_reports_what_it_found() {
     assert!(search.interrupted && search.largest >= Some(2), "{search:?}");
     let broken = search.probes.iter().rfind(|probe| !probe.held).unwrap();
     assert!(broken.found.contains("no connection") || broken.found.contains("connection lost"), "{broken:?}");
+}
+
+#[test]
+fn a_search_whose_server_dies_reports_what_it_found() {
+    let (_directory, json) = report_file();
+    let line = format!(
+        "echo --self --store embedded --players 2 --duration 2s --warm-up 0 --find-max p99<1min --json {}",
+        json.display()
+    );
+    let mut program = bench(&line);
+    program.wait_for("2 players: kept");
+    program.wait_for("4 players: measuring");
+    let servers = children(program.process_id());
+    let [(server, _)] = &servers[..] else { panic!("one process: {servers:?}") };
+    signal(*server, "KILL");
+    assert_eq!(program.wait_for_end().code(), Some(1), "{:?}", program.transcript());
+    let report = read(&json);
+    let search = report.search.unwrap();
+    assert_eq!((search.largest, search.interrupted, search.probes.len()), (Some(2), true, 1), "{search:?}");
+    assert!(report.runs.iter().all(|run| run.players == 2), "the report is of the load that was kept");
 }
 
 #[test]
