@@ -61,6 +61,7 @@ pub(super) async fn work(ticket: Ticket, lobby: Lobby) {
         // Those who are gone.
         while leaving.try_join_next().is_some() {}
     }
+    drop(present);
     // The team that waits for work goes home, too.
     while let Some(waiting) = next.join_next().await {
         if let Ok(Ok(players)) = waiting {
