@@ -34,8 +34,11 @@ impl Keys {
         let store = self.store().map_err(|error| self.unusable(&error))?;
         store.ping().await.map_err(|error| self.unusable(&error))?;
         drop(store);
-        // Whoever connects leaves a mark.
-        self.clear().await.map_err(Failure::new)
+        // Whoever connects leaves a mark. A user who may not remove it can do the test all the same: its end says what is left.
+        if let Err(left) = self.clear().await {
+            tracing::debug!(left);
+        }
+        Ok(())
     }
 
     /// Removes them, once nobody writes them any more.
