@@ -12,12 +12,14 @@
 //! | [`pins`] | which processes run on which cores |
 //! | [`trivial`](mod@trivial) | what Pintail is set against |
 //! | [`search`] | the largest load that keeps a condition |
+//! | [`attendance`] | whether as many players were there as were asked for |
 //! | [`profile`] | flame graphs of the servers |
 //! | [`meter`] | what the processes cost, as the load is told |
 //! | [`report`] | what was measured, and what is made of it |
 //! | [`condition`] | thresholds |
 //! | [`live`] | how it goes, in the terminal |
 
+pub mod attendance;
 pub mod bot;
 pub mod cluster;
 pub mod condition;

@@ -105,6 +105,14 @@ impl Bisection {
         }
     }
 
+    /// The largest load that kept the condition until now, below those that broke it: what a search that ends early can say.
+    #[must_use]
+    pub fn largest_so_far(&self) -> Option<u64> {
+        let is_below = |load: u64| self.broke.is_none_or(|broke| load < broke);
+        let held = self.found.iter().filter(|(load, record)| record.held > 0 && is_below(**load));
+        held.map(|(&load, _)| load).max()
+    }
+
     /// A load that broke the condition once and never kept it.
     fn undecided(&self) -> Option<u64> {
         let is_undecided = |record: &Record| record.held == 0 && (1..DECISIVE).contains(&record.broke);
@@ -176,6 +184,19 @@ mod tests {
     fn nothing_larger_than_the_most_is_tried() {
         assert_eq!(search(30, 100, |_| true), (vec![30, 60, 100, 100], Some(100)));
         assert_eq!(search(0, 1, |_| true), (vec![1, 1], Some(1)));
+    }
+
+    #[test]
+    fn a_search_that_ends_early_knows_what_was_kept_until_then() {
+        let mut search = Bisection::new(8, 1_000);
+        assert_eq!(search.largest_so_far(), None);
+        search.found(8, Verdict::Held);
+        search.found(16, Verdict::Broke);
+        assert_eq!(search.largest_so_far(), Some(8), "16 is not decided");
+        search.found(16, Verdict::Held);
+        assert_eq!(search.largest_so_far(), Some(16));
+        search.found(16, Verdict::Broke);
+        assert_eq!(search.largest_so_far(), Some(8));
     }
 
     #[test]

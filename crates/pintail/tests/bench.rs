@@ -3,63 +3,22 @@
 
 mod support;
 
-use std::net::TcpListener;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use pintail_bench::report::{self, Report};
 use pintail_testkit::{Certificates, Program, RedisServer};
+use pintail_wire::kind::client as kind;
+use support::bench::{bench, children, read, report_file, run, signal};
 use support::redis::Peek;
 use support::{PATIENCE, pintail};
 use tempfile::TempDir;
-
-/// Starts `pintail bench` with these words.
-fn bench(line: &str) -> Program {
-    pintail(["bench"].into_iter().chain(line.split_whitespace())).start()
-}
-
-/// Runs it to its end; its exit code and what it said.
-fn run(line: &str) -> (Option<i32>, String) {
-    let mut program = bench(line);
-    let status = program.wait_for_end();
-    (status.code(), program.transcript().join("\n"))
-}
-
-fn read(path: &Path) -> Report {
-    report::read(path).unwrap()
-}
-
-/// A directory for reports, and the path of one in it.
-fn report_file() -> (TempDir, std::path::PathBuf) {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("report.json");
-    (directory, path)
-}
-
-/// The processes that a process has started and that run, as the operating system lists them: id and command line.
-fn children(pid: u32) -> Vec<(u32, String)> {
-    let processes =
-        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let is_child = |child: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
-        status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|parent| parent.trim() == pid.to_string()))
-    };
-    let command_line = |pid: u32| {
-        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        (pid, words.replace('\0', " "))
-    };
-    processes.filter(is_child).map(command_line).collect()
-}
 
 fn runs(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     // One that has ended, and that nobody has waited for, does not run.
     !status.is_empty() && !status.contains("State:\tZ")
-}
-
-fn signal(pid: u32, name: &str) {
-    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 /// Waits until a condition holds.
@@ -86,7 +45,7 @@ fn a_test_on_the_embedded_store_makes_a_report_a_page_and_a_comparison() {
     let report = read(&json);
     let [run_of_it] = &report.runs[..] else { panic!("one run: {said}") };
     assert_eq!((report.scenario.name.as_str(), run_of_it.players, report.interrupted), ("echo", 5, false));
-    assert_eq!(report.scenario.settings["seed"], "7");
+    assert_eq!(report.seed, Some(7));
     assert!(run_of_it.errors.is_empty(), "{:?}", run_of_it.errors);
     assert!(run_of_it.measures[&run_of_it.primary].count > 0, "{said}");
     assert!(!run_of_it.series.is_empty());
@@ -157,6 +116,26 @@ fn a_cluster_with_tls_is_measured_by_those_who_trust_it() {
 }
 
 #[test]
+fn two_tests_of_the_same_command_compare_and_those_of_two_settings_do_not() {
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let quick = "echo --self --store embedded --players 3 --duration 300ms --warm-up 100ms";
+    for (name, more) in [("before", ""), ("after", ""), ("other", "--payload 100")] {
+        let (code, said) = run(&format!("{quick} {more} --json {}", file(name)));
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let (code, said) = run(&format!("compare {} {}", file("before"), file("after")));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("different tests"), "{said}");
+    let others = format!("compare {} {}", file("before"), file("other"));
+    let (code, said) = run(&others);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("payload 64 B") && said.contains("payload 100 B"), "{said}");
+    let (code, said) = run(&format!("{others} --anyway"));
+    assert!(code == Some(0) && said.contains("two different tests"), "{said}");
+}
+
+#[test]
 fn a_threshold_sets_the_exit_code() {
     let quick = "--self --store embedded --players 3 --duration 300ms --warm-up 100ms";
     let (code, said) = run(&format!("echo {quick} --fail-if p99>1min --fail-if throughput>0"));
@@ -166,39 +145,6 @@ fn a_threshold_sets_the_exit_code() {
         let (code, said) = run(&format!("echo {quick} {nonsense}"));
         assert_eq!(code, Some(2), "{said}");
     }
-}
-
-#[test]
-fn a_search_tries_less_until_nothing_is_left_and_says_so() {
-    let (_directory, json) = report_file();
-    let line = format!(
-        "echo --self --store embedded --players 4 --duration 200ms --warm-up 0 --find-max throughput<0 --json {}",
-        json.display()
-    );
-    let (code, said) = run(&line);
-    assert_eq!(code, Some(3), "{said}");
-    let search = read(&json).search.unwrap();
-    let tried: Vec<_> = search.probes.iter().map(|probe| (probe.load, probe.held)).collect();
-    assert_eq!(tried, [4, 4, 2, 2, 1, 1].map(|load| (load, false)));
-    assert_eq!((search.largest, search.unit.as_str()), (None, "players"));
-}
-
-#[test]
-fn a_search_finds_the_largest_load_that_keeps_its_condition() {
-    let (_directory, json) = report_file();
-    // A room of two delivers 40 messages a second, so the third is too much.
-    let line = format!(
-        "broadcast --self --store embedded --rooms 1 --room-size 2 --rate 20 --duration 1s --warm-up 100ms \
-         --find-max throughput<100 --json {}",
-        json.display()
-    );
-    let (code, said) = run(&line);
-    assert_eq!(code, Some(0), "{said}");
-    let report = read(&json);
-    let search = report.search.unwrap();
-    assert_eq!((search.largest, search.unit.as_str()), (Some(2), "rooms"), "{:?}", search.probes);
-    assert!(report.runs.iter().all(|run| run.players == 4), "the report is of the load that was found");
-    assert!(report.runs.len() >= 2, "it was tried again before it was believed");
 }
 
 #[test]
@@ -212,6 +158,34 @@ fn ctrl_c_ends_with_a_report_of_what_was_measured() {
     assert_eq!(status.code(), Some(130), "{:?}", program.transcript());
     let report = read(&json);
     assert!(report.interrupted && report.runs.len() == 1 && !report.notes.is_empty(), "{:?}", report.notes);
+}
+
+#[test]
+fn a_run_that_was_stopped_before_it_measured_is_left_out() {
+    let (_directory, json) = report_file();
+    let line = format!(
+        "echo --self --store embedded --players 3 --runs 3 --warm-up 2s --duration 200ms --json {}",
+        json.display()
+    );
+    let mut program = bench(&line);
+    program.wait_for("run 2 of 3: warming up");
+    program.signal("INT");
+    assert_eq!(program.wait_for_end().code(), Some(130), "{:?}", program.transcript());
+    let report = read(&json);
+    let [run] = &report.runs[..] else { panic!("one run: {:?}", report.notes) };
+    assert!(report.interrupted && run.was_measured(), "{run:?}");
+    assert!(report.notes.iter().any(|note| note.contains("left out")), "{:?}", report.notes);
+}
+
+#[test]
+fn a_word_that_is_no_text_ends_no_test() {
+    let directory = TempDir::new().unwrap();
+    let page = directory.path().join(std::ffi::OsStr::from_bytes(b"page-\xff.html"));
+    let line = "bench echo --self --store embedded --players 2 --duration 200ms --warm-up 0 --html";
+    let words = line.split(' ').map(std::ffi::OsString::from).chain([page.clone().into_os_string()]);
+    let mut program = Program::new(env!("CARGO_BIN_EXE_pintail")).args(words).start();
+    assert_eq!(program.wait_for_end().code(), Some(0), "{:?}", program.transcript());
+    assert!(std::fs::read_to_string(page).unwrap().contains("</html>"));
 }
 
 #[test]
@@ -307,6 +281,7 @@ fn a_redis_that_others_use_is_shared_with_them_or_named_if_it_is_not_there() {
     let (code, said) = run(&line);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(peek.one("GET Server:Gateway:0").as_deref(), Some("theirs"));
+    assert_eq!(peek.ask("KEYS *"), ["Server:Gateway:0"], "nothing of the test is left");
     let names = read(&json).runs[0].servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
     assert_eq!(names, ["gateway", "lobby", "game"], "what Redis takes is shared with others");
 
@@ -336,18 +311,81 @@ fn a_cluster_that_runs_is_measured_without_its_processes() {
 }
 
 #[test]
+fn each_server_of_a_test_has_a_flame_graph_that_names_what_it_did() {
+    let (_directory, json) = report_file();
+    // Players who come and go all the time give every server something to do.
+    let line =
+        format!("churn --self --players 30 --stay 200ms --duration 3s --warm-up 0 --profile --json {}", json.display());
+    let (code, said) = run(&line);
+    assert_eq!(code, Some(0), "{said}");
+    let profiles = read(&json).profiles;
+    let servers: Vec<_> = profiles.iter().map(|profile| profile.server.as_str()).collect();
+    assert_eq!(servers, ["gateway", "lobby", "game"], "{said}");
+    for profile in profiles {
+        let names_functions = profile.svg.contains(&format!("pintail_{}::", profile.server));
+        assert!(names_functions, "{}: {}", profile.server, profile.svg);
+    }
+}
+
+#[test]
 fn flame_graphs_that_can_not_be_had_are_a_note() {
     let (_directory, json) = report_file();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut dev = pintail(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).start();
+    let line = dev.wait_for("Server:Gateway:0");
+    let target = line.split_whitespace().nth(1).unwrap().to_owned();
+    dev.wait_for("ready;");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("There is no flame graph of the {closed} server");
+    for (admin, note) in [(String::new(), "--admin".to_owned()), (format!("--admin {closed}"), server)] {
+        let line = format!(
+            "echo --target {target} --players 2 --duration 300ms --warm-up 0 --profile {admin} --json {}",
+            json.display()
+        );
+        let (code, said) = run(&line);
+        assert_eq!(code, Some(0), "{said}");
+        let report = read(&json);
+        assert!(report.profiles.is_empty());
+        assert!(report.notes.iter().any(|line| line.contains(&note)), "{note}: {:?}", report.notes);
+    }
+    let (code, _) = run(&format!("echo --self --profile --admin {closed}"));
+    assert_eq!(code, Some(2), "the servers of --self are known");
+}
+
+#[test]
+fn a_load_over_websockets_is_set_against_the_trivial_server_over_tcp_with_a_word_about_it() {
+    let (_directory, json) = report_file();
     let line = format!(
-        "echo --self --store embedded --players 2 --duration 300ms --warm-up 0 --profile --json {}",
+        "echo --self --store embedded --transport websocket --players 4 --ramp 500ms --duration 1s --warm-up 0 --calibrate \
+         --json {}",
         json.display()
     );
     let (code, said) = run(&line);
     assert_eq!(code, Some(0), "{said}");
     let report = read(&json);
-    // Whether this build's servers make them or not: there is a picture, or the reason why there is none.
-    assert!(!report.profiles.is_empty() || report.notes.iter().any(|note| note.contains("flame graph")), "{said}");
-    let (code, _) = run(&format!("echo --self --profile --admin {port}"));
-    assert_eq!(code, Some(2), "the servers of --self are known");
+    assert!(report.notes.iter().any(|note| note.contains("over TCP")), "{:?}", report.notes);
+    // Both loads grow from one player, so each first second begins with fewer than the last ends with.
+    let trivial = report.calibration.unwrap();
+    assert_eq!((report.runs[0].players, trivial.players), (4, 4));
+    assert_eq!(trivial.counts["logins"], 3, "three came during the window: {:?}", trivial.counts);
+}
+
+#[test]
+fn the_trivial_server_goes_on_when_it_may_open_no_more_files() {
+    let program = env!("CARGO_BIN_EXE_pintail");
+    let mut server =
+        Program::new("sh").args(["-c", &format!("ulimit -n 40 && exec {program} bench __trivial")]).start();
+    let address = server.wait_for("127.0.0.1:");
+    let address = address.trim();
+    let greet = |stream: &mut TcpStream| {
+        // A ping: its length, its kind, nothing else.
+        let mut answer = [0; 5];
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&[&1_u32.to_be_bytes()[..], &[kind::PING]].concat()).unwrap();
+        stream.read_exact(&mut answer)
+    };
+    // More than it has files for: the kernel takes the others, and they wait.
+    let mut crowd: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    greet(&mut crowd[0]).unwrap();
+    crowd.clear();
+    greet(&mut TcpStream::connect(address).unwrap()).unwrap();
 }

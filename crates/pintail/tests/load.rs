@@ -52,7 +52,13 @@ impl Cluster {
 /// Drives a load and gives the run, and what was shown meanwhile.
 fn load(order: &Order) -> (Run, Vec<(Phase, Sample)>) {
     let (run, seen) = try_load(order, &CancellationToken::new());
-    (run.unwrap(), seen)
+    let run = run.unwrap();
+    // What is measured has a name that conditions can be checked by.
+    if !matches!(order.scenario, Scenario::Bots(_)) {
+        let known = order.scenario.measures();
+        assert!(run.measures.keys().all(|name| known.contains(&name.as_str())), "{known:?}: {:?}", run.measures.keys());
+    }
+    (run, seen)
 }
 
 fn try_load(order: &Order, stop: &CancellationToken) -> (Result<Run, DriveError>, Vec<(Phase, Sample)>) {

@@ -73,8 +73,13 @@ pub enum StoreChoice {
     Embedded,
     /// A `redis-server` that is started with them.
     OwnRedis,
-    /// The Redis at this URL, under keys of their own.
-    Redis(String),
+    /// A Redis that others use too, under keys of their own.
+    Redis {
+        /// Where it is.
+        url: String,
+        /// What their keys begin with: in the Redis of others, a test must not find their servers, nor they its.
+        key_prefix: String,
+    },
 }
 
 /// Why a cluster can't be started, or can't go on.
@@ -183,7 +188,7 @@ impl Cluster {
         let deadline = Instant::now() + READY_TIMEOUT;
         let url = match &plan.store {
             StoreChoice::Embedded => return Self::start_all_in_one(plan, deadline).await,
-            StoreChoice::Redis(url) => Some(url.clone()),
+            StoreChoice::Redis { url, .. } => Some(url.clone()),
             StoreChoice::OwnRedis => None,
         };
         let redis = match url {
@@ -197,7 +202,10 @@ impl Cluster {
         let url = url.or_else(|| redis.as_ref().map(|redis| redis.url.clone())).unwrap_or_default();
         let certificate = certificate(plan)?;
         let mut cluster = Self { servers: Vec::new(), redis, certificate, description: describe(plan, &store) };
-        let prefix = key_prefix(&plan.store);
+        let prefix = match &plan.store {
+            StoreChoice::Redis { key_prefix, .. } => key_prefix.clone(),
+            StoreChoice::Embedded | StoreChoice::OwnRedis => String::new(),
+        };
         // Lobby and game servers first, so that the gateways find them at once.
         for (role, count) in [(Role::Lobby, plan.lobbies), (Role::Game, plan.games), (Role::Gateway, plan.gateways)] {
             for number in 1..=count {
@@ -418,14 +426,6 @@ fn certificate(plan: &Plan) -> Result<Option<Certificate>, ClusterError> {
     (plan.encryption == Encryption::Tls).then(Certificate::make).transpose()
 }
 
-/// In a Redis that others use, a test must not find their servers, nor they its.
-fn key_prefix(store: &StoreChoice) -> String {
-    match store {
-        StoreChoice::Redis(_) => format!("bench-{:08x}:", rand::random::<u32>()),
-        StoreChoice::Embedded | StoreChoice::OwnRedis => String::new(),
-    }
-}
-
 fn describe(plan: &Plan, store: &str) -> String {
     let count = |count: u32, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
@@ -477,12 +477,5 @@ mod tests {
         let lines = ["one".to_owned(), "two".to_owned()].to_vec();
         let ended = ClusterError::Ended { name: "game".to_owned(), how: "exit status: 1".to_owned(), last: lines };
         assert_eq!(ended.to_string(), "the game process has ended (exit status: 1); it said last:\n  one\n  two");
-    }
-
-    #[test]
-    fn only_a_redis_of_others_gets_a_prefix() {
-        assert_eq!(key_prefix(&StoreChoice::OwnRedis), "");
-        let prefix = key_prefix(&StoreChoice::Redis("redis://h".to_owned()));
-        assert!(prefix.starts_with("bench-") && prefix.ends_with(':'), "{prefix}");
     }
 }

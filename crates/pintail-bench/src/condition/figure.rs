@@ -88,6 +88,11 @@ impl Figure {
         }
     }
 
+    /// Whether it is of something that is timed.
+    pub(super) fn is_of_measure(&self) -> bool {
+        self.kind.is_of_measure()
+    }
+
     /// Its name, where `primary` is what the scenario is about.
     pub(super) fn name(&self, primary: Option<&str>) -> String {
         let name = match self.kind {
@@ -104,8 +109,8 @@ impl Figure {
     /// Its value in a run.
     ///
     /// # Errors
-    /// In words, if it was not measured.
-    pub(super) fn of(&self, run: &Run) -> Result<f64, String> {
+    /// If it was not measured.
+    pub(super) fn of(&self, run: &Run) -> Result<f64, Missing> {
         match self.kind {
             Kind::Percentile(percent) => self.percentile(run, percent),
             Kind::Mean => Ok(self.measure(run)?.mean),
@@ -113,7 +118,7 @@ impl Figure {
             Kind::Max => Ok(self.measure(run)?.max as f64),
             Kind::Throughput => self.throughput(run),
             Kind::Errors => Ok(self.errors(run) as f64),
-            Kind::ErrorRate => run.error_rate().ok_or_else(|| "nothing was tried".to_owned()),
+            Kind::ErrorRate => run.error_rate().ok_or(Missing::Nothing("nothing was tried")),
             Kind::CpuPerMessage => self.cpu_per_message(run),
             Kind::Cpu => self.cpu(run),
             Kind::Memory => Ok(self.sum(run, |process| process.memory_after as f64)?),
@@ -122,25 +127,25 @@ impl Figure {
         }
     }
 
-    fn measure<'a>(&self, run: &'a Run) -> Result<&'a Measure, String> {
+    fn measure<'a>(&self, run: &'a Run) -> Result<&'a Measure, Missing> {
         let name = self.of.as_deref().unwrap_or(&run.primary);
-        let measure = run.measures.get(name).filter(|measure| measure.count > 0);
-        measure.ok_or_else(|| unmeasured(name, run.measures.keys()))
+        let measure = run.measures.get(name).ok_or_else(|| unknown(name, run.measures.keys()))?;
+        if measure.count > 0 { Ok(measure) } else { Err(Missing::NoneOf(name.to_owned())) }
     }
 
-    fn percentile(&self, run: &Run, percent: f64) -> Result<f64, String> {
+    fn percentile(&self, run: &Run, percent: f64) -> Result<f64, Missing> {
         let measure = self.measure(run)?;
-        let histogram = measure.to_histogram().map_err(|error| error.to_string())?;
+        let histogram = measure.to_histogram().map_err(|_| Missing::Nothing("its histogram is damaged"))?;
         Ok(histogram.value_at_quantile(percent / 100.0) as f64)
     }
 
-    fn throughput(&self, run: &Run) -> Result<f64, String> {
+    fn throughput(&self, run: &Run) -> Result<f64, Missing> {
         let Some(name) = &self.of else { return Ok(run.throughput()) };
         // What was timed was counted too.
         let timed = run.measures.get(name).map(Measure::done);
         let counted = run.counts.get(name).copied().or(timed);
-        let counted = counted.ok_or_else(|| unmeasured(name, run.counts.keys().chain(run.measures.keys())))?;
-        if run.seconds > 0.0 { Ok(counted as f64 / run.seconds) } else { Err("no time was measured".to_owned()) }
+        let counted = counted.ok_or_else(|| unknown(name, run.counts.keys().chain(run.measures.keys())))?;
+        if run.seconds > 0.0 { Ok(counted as f64 / run.seconds) } else { Err(NO_TIME) }
     }
 
     /// A reason that never occurred has no entry, so any reason can be asked for.
@@ -148,26 +153,26 @@ impl Figure {
         self.of.as_ref().map_or(run.error_count(), |reason| run.errors.get(reason).copied().unwrap_or_default())
     }
 
-    fn cpu_per_message(&self, run: &Run) -> Result<f64, String> {
+    fn cpu_per_message(&self, run: &Run) -> Result<f64, Missing> {
         let cpu = self.sum(run, ProcessUse::cpu_seconds)?;
         match run.operations() {
-            0 => Err(format!("no `{}` was measured", run.primary)),
+            0 => Err(Missing::NoneOf(run.primary.clone())),
             messages => Ok(cpu * 1e6 / messages as f64),
         }
     }
 
-    fn cpu(&self, run: &Run) -> Result<f64, String> {
+    fn cpu(&self, run: &Run) -> Result<f64, Missing> {
         let cpu = self.sum(run, ProcessUse::cpu_seconds)?;
-        if run.seconds > 0.0 { Ok(cpu / run.seconds) } else { Err("no time was measured".to_owned()) }
+        if run.seconds > 0.0 { Ok(cpu / run.seconds) } else { Err(NO_TIME) }
     }
 
-    fn memory_per_player(&self, run: &Run) -> Result<f64, String> {
+    fn memory_per_player(&self, run: &Run) -> Result<f64, Missing> {
         let growth = self.sum(run, ProcessUse::memory_growth)?;
-        if run.players > 0 { Ok(growth / run.players as f64) } else { Err("there were no players".to_owned()) }
+        if run.players > 0 { Ok(growth / run.players as f64) } else { Err(Missing::Nothing("there were no players")) }
     }
 
     /// Of one process, or of Pintail's servers together.
-    fn sum(&self, run: &Run, figure: impl Fn(&ProcessUse) -> f64) -> Result<f64, String> {
+    fn sum(&self, run: &Run, figure: impl Fn(&ProcessUse) -> f64) -> Result<f64, Missing> {
         let processes = || run.servers.iter().chain([&run.generator]);
         let wanted = |process: &&ProcessUse| match &self.of {
             Some(name) => process.name == *name,
@@ -176,16 +181,34 @@ impl Figure {
         let figures: Vec<f64> = processes().filter(wanted).map(figure).collect();
         match (figures.is_empty(), &self.of) {
             (false, _) => Ok(figures.iter().sum()),
-            (true, Some(name)) => Err(unmeasured(name, processes().map(|process| &process.name))),
-            (true, None) => Err("no server was measured: they run elsewhere".to_owned()),
+            (true, Some(name)) => Err(unknown(name, processes().map(|process| &process.name))),
+            (true, None) => Err(Missing::Unknown { what: "server".to_owned(), known: "they run elsewhere".to_owned() }),
         }
     }
 }
 
-fn unmeasured<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
+/// Why a run does not have a figure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Missing {
+    /// Nothing of the kind is measured.
+    #[error("no {what} was measured: {known}")]
+    Unknown {
+        /// What there is none of.
+        what: String,
+        /// What there is.
+        known: String,
+    },
+    /// It is measured, and did not happen in this run.
+    #[error("no `{0}` was measured")]
+    NoneOf(String),
+    /// Too little happened.
+    #[error("{0}")]
+    Nothing(&'static str),
+}
+
+const NO_TIME: Missing = Missing::Nothing("no time was measured");
+
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Missing {
     let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-    match known.is_empty() {
-        true => format!("no `{name}` was measured"),
-        false => format!("no `{name}` was measured: there is {}", known.join(", ")),
-    }
+    Missing::Unknown { what: format!("`{name}`"), known: format!("there is {}", known.join(", ")) }
 }

@@ -6,22 +6,26 @@
 //! | `p99 of login>1s` | the same of another measure. `mean`, `min` and `max` work as percentiles do |
 //! | `throughput<1000` | fewer than 1,000 of what the scenario is about were done each second |
 //! | `throughput of received<2M` | something that was counted happened less often than two million times a second |
-//! | `errors>0`, `errors of timed out>5` | more went wrong, in all or for one reason |
+//! | `errors>0`, `errors of no answer: login>5` | more went wrong, in all or for one reason as reports name it |
 //! | `error-rate>0.1%` | more than one in a thousand went wrong |
 //! | `cpu-per-message>20us` | the servers spent more CPU time on each; also `of gateway` |
 //! | `cpu of gateway>90%` | a server used more of a core |
 //! | `memory>1GiB`, `memory of gateway>100MiB` | the servers had more resident memory at the end |
 //! | `memory-per-player>8KiB` | they grew by more for each player |
 //! | `players<1000` | fewer players were there at once |
+//!
+//! What is not measured has no figure, so a misspelt name is noticed. A reason for errors is the exception: one that never
+//! occurred and one that can't are both 0 times, because game authors' bots have reasons of their own.
 
 mod figure;
 mod parse;
 
 use std::fmt;
 
-use self::figure::Figure;
+use self::figure::{Figure, Missing};
 pub use self::parse::ConditionError;
-use crate::report::{Check, Probe, Run};
+use crate::attendance::{Attendance, only};
+use crate::report::{Check, GeneratorState, Probe, Run};
 
 /// A condition on one figure of a run. It is parsed from text and displays itself as it was given.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,15 +62,6 @@ impl Relation {
     }
 }
 
-/// Of which runs a condition is to be true. Either way the worst run decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quantifier {
-    /// Of at least one: a threshold that makes the test fail.
-    Any,
-    /// Of each of them: a condition that a load has to keep.
-    Every,
-}
-
 /// Whether a condition is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
@@ -75,7 +70,7 @@ pub enum Truth {
     /// It isn't.
     False,
     /// What it is about was not measured. A test fails by it, and a load doesn't keep it: a threshold on a misspelt name
-    /// must not pass unseen.
+    /// must not pass unseen. Of errors, only the reasons are not checked.
     Unmeasured,
 }
 
@@ -89,17 +84,16 @@ pub struct Finding {
 }
 
 impl Condition {
-    /// Whether it is true of any, or of every one of these runs.
-    pub fn evaluate(&self, runs: &[Run], quantifier: Quantifier) -> Finding {
+    /// Whether it is true of any of these runs.
+    pub fn evaluate(&self, runs: &[Run]) -> Finding {
         let unmeasured = |text| Finding { truth: Truth::Unmeasured, text };
-        let figures: Result<Vec<f64>, String> = runs.iter().map(|run| self.figure.of(run)).collect();
+        let figures: Result<Vec<f64>, Missing> = runs.iter().map(|run| self.figure.of(run)).collect();
         let figures = match figures {
             Ok(figures) => figures,
-            Err(text) => return unmeasured(text),
+            Err(missing) => return unmeasured(missing.to_string()),
         };
-        // `Any` looks for the run that makes it true, `Every` for the one that doesn't.
-        let wants_largest = self.relation.wants_large() == (quantifier == Quantifier::Any);
-        let worst = figures.into_iter().reduce(if wants_largest { f64::max } else { f64::min });
+        // The run that makes it true, if one does.
+        let worst = figures.into_iter().reduce(if self.relation.wants_large() { f64::max } else { f64::min });
         let Some(worst) = worst else { return unmeasured("nothing was measured".to_owned()) };
         let truth = if self.relation.holds(worst, self.bound) { Truth::True } else { Truth::False };
         Finding { truth, text: self.words(worst, runs) }
@@ -107,14 +101,40 @@ impl Condition {
 
     /// As a threshold: the test fails if it is true of any run, or was not measured.
     pub fn check(&self, runs: &[Run]) -> Check {
-        let finding = self.evaluate(runs, Quantifier::Any);
+        let finding = self.evaluate(runs);
         Check { condition: self.text.clone(), failed: finding.truth != Truth::False, found: finding.text }
     }
 
-    /// As the goal of a search: the load keeps it if it is true of every run.
-    pub fn probe(&self, load: u64, runs: &[Run]) -> Probe {
-        let finding = self.evaluate(runs, Quantifier::Every);
-        Probe { load, held: finding.truth == Truth::True, found: finding.text }
+    /// As the goal of a search: the load keeps it if it is true of this run, and as many players were there as the load asks
+    /// for.
+    pub fn probe(&self, load: u64, run: &Run, attendance: Attendance) -> Probe {
+        let finding = self.evaluate(std::slice::from_ref(run));
+        let (held, found) = match attendance.lack(run) {
+            None => (finding.truth == Truth::True, finding.text),
+            Some(lack) => (false, format!("{lack}; {}", finding.text)),
+        };
+        Probe { load, held, found, generator: GeneratorState::of(run) }
+    }
+
+    /// What a probe comes to if nobody at all got in, for this reason.
+    pub fn probe_of_nobody(load: u64, attendance: Attendance, reason: &str) -> Probe {
+        Probe { load, held: false, found: format!("{}: {reason}", only(0, attendance.wanted())), generator: None }
+    }
+
+    /// The measure that it names, if it is about how long something takes.
+    pub fn measure(&self) -> Option<&str> {
+        self.figure.of.as_deref().filter(|_| self.figure.is_of_measure())
+    }
+
+    /// Why it can be true of no run like this one: it is about something that such a run does not measure. `also` is what is
+    /// measured though this run has none of it.
+    pub fn refusal(&self, run: &Run, also: &[&str]) -> Option<String> {
+        let missing = self.figure.of(run).err()?;
+        let is_known = self.figure.of.as_deref().is_some_and(|name| also.contains(&name));
+        match missing {
+            Missing::Unknown { .. } if !is_known => Some(format!("`{}` can't be found out: {missing}", self.text)),
+            _ => None,
+        }
     }
 
     fn words(&self, value: f64, runs: &[Run]) -> String {
@@ -137,10 +157,16 @@ impl fmt::Display for Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drive::LoadShape;
     use crate::report::sample;
+    use crate::scenario::{Echo, Scenario};
 
     fn condition(text: &str) -> Condition {
         text.parse().expect("a condition")
+    }
+
+    fn attendance(players: u64) -> Attendance {
+        Attendance::of(&Scenario::Echo(Echo::default()), LoadShape::Constant(players))
     }
 
     /// Two runs with a p99 of 40 ms and of 60 ms.
@@ -156,18 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_run_decides() {
+    fn the_run_that_makes_it_true_decides() {
         let cases = [
-            ("p99>50ms", Quantifier::Any, Truth::True, "60.0 ms"),
-            ("p99>50ms", Quantifier::Every, Truth::False, "40.0 ms"),
-            ("p99<50ms", Quantifier::Every, Truth::False, "60.0 ms"),
-            ("p99<50ms", Quantifier::Any, Truth::True, "40.0 ms"),
-            ("p99<=70ms", Quantifier::Every, Truth::True, "60.0 ms"),
-            ("p99>=70ms", Quantifier::Any, Truth::False, "60.0 ms"),
+            ("p99>50ms", Truth::True, "60.0 ms"),
+            ("p99<50ms", Truth::True, "40.0 ms"),
+            ("p99<=30ms", Truth::False, "40.0 ms"),
+            ("p99>=70ms", Truth::False, "60.0 ms"),
         ];
-        for (text, quantifier, truth, value) in cases {
-            let finding = condition(text).evaluate(&runs(), quantifier);
-            assert_eq!(finding.truth, truth, "{text}, {quantifier:?}");
+        for (text, truth, value) in cases {
+            let finding = condition(text).evaluate(&runs());
+            assert_eq!(finding.truth, truth, "{text}");
             assert!(finding.text.contains(value), "{text}: {}", finding.text);
         }
     }
@@ -178,8 +202,38 @@ mod tests {
         assert_eq!((check.condition.as_str(), check.failed), ("p99 > 50ms", true));
         assert_eq!(check.found, "p99 of delivery 60.0 ms (worst of 2 runs)");
         assert!(!condition("p99>70ms").check(&runs()).failed);
-        let probe = condition("p99<50ms").probe(100, &runs()[..1]);
+        let probe = condition("p99<50ms").probe(100, &runs()[0], attendance(1_200));
         assert_eq!((probe.load, probe.held, probe.found.as_str()), (100, true, "p99 of delivery 40.0 ms"));
+        assert!(!condition("p99<50ms").probe(100, &runs()[1], attendance(1_200)).held);
+    }
+
+    #[test]
+    fn a_load_that_was_not_there_is_not_kept_whatever_was_measured() {
+        let probe = condition("p99<50ms").probe(100, &runs()[0], attendance(4_800));
+        let found = "only 1200 of 4800 came; p99 of delivery 40.0 ms";
+        assert_eq!((probe.held, probe.found.as_str()), (false, found));
+        let probe = Condition::probe_of_nobody(7, attendance(70), "no answer: login");
+        assert_eq!((probe.load, probe.held, probe.found.as_str()), (7, false, "only 0 of 70 came: no answer: login"));
+    }
+
+    #[test]
+    fn what_can_never_be_measured_is_told_apart_from_what_was_not_yet() {
+        let run = &runs()[0];
+        let refusal = |text: &str| condition(text).refusal(run, &["start game"]);
+        assert_eq!(
+            refusal("p99 of start<1s").unwrap(),
+            "`p99 of start<1s` can't be found out: no `start` was measured: there is `delivery`, `login`"
+        );
+        assert!(refusal("cpu of gatway<90%").unwrap().contains("`gateway`"));
+        for known in ["p99<1s", "p99 of login<1s", "p99 of start game<1s", "errors of any reason<1", "cpu<90%"] {
+            assert_eq!(refusal(known), None, "{known}");
+        }
+        let mut elsewhere = run.clone();
+        elsewhere.servers.clear();
+        assert!(condition("cpu<90%").refusal(&elsewhere, &[]).unwrap().contains("they run elsewhere"));
+        let mut stuck = run.clone();
+        stuck.measures.insert("delivery".to_owned(), sample::measure([]));
+        assert_eq!(condition("p99<1s").refusal(&stuck, &[]), None, "the servers may have been too slow for any");
     }
 
     #[test]
@@ -187,7 +241,7 @@ mod tests {
         for text in ["p99 of logn>1s", "throughput of logins<5", "cpu of gatway>90%", "memory of x>1GiB"] {
             let check = condition(text).check(&runs());
             assert!(check.failed, "{text}: {}", check.found);
-            assert!(!condition(text).probe(1, &runs()).held, "{text}");
+            assert!(!condition(text).probe(1, &runs()[0], attendance(1)).held, "{text}");
         }
         let found = condition("p99 of logn>1s").check(&runs()).found;
         assert_eq!(found, "no `logn` was measured: there is `delivery`, `login`");
@@ -195,6 +249,17 @@ mod tests {
         let mut elsewhere = sample::run(1);
         elsewhere.servers.clear();
         assert!(condition("cpu-per-message>1s").check(&[elsewhere]).failed, "its servers run elsewhere");
+    }
+
+    #[test]
+    fn the_reason_in_the_documentation_is_one_that_reports_have() {
+        let reason = crate::player::trouble::Trouble::Silent("login").to_string();
+        let mut run = sample::run(1);
+        run.errors.insert(reason.clone(), 6);
+        for documentation in [include_str!("mod.rs"), include_str!("../../../../docs/bench-reports.md")] {
+            assert!(documentation.contains(&format!("`errors of {reason}>5`")), "{reason}");
+        }
+        assert!(condition(&format!("errors of {reason}>5")).check(&[run]).failed);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::crew::Crew;
 use super::recorder::{Recorder, Second};
 use super::stage::{Stage, WIND_DOWN_MAX};
 use super::{DriveError, Order, Phase};
+use crate::attendance::NEVER_READY;
 use crate::meter::Meter;
 use crate::report::{ProcessSample, ProcessUse, Run, Sample};
 
@@ -103,7 +104,7 @@ impl<'a> Course<'a> {
             })
             .await;
         if ended == Ended::Done && most < wanted && most > 0 {
-            self.stage.recorder.borrow_mut().errors("never got ready", wanted - most);
+            self.stage.recorder.borrow_mut().errors(NEVER_READY, wanted - most);
         }
         ended
     }

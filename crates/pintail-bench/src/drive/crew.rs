@@ -49,8 +49,8 @@ impl<'a> Crew<'a> {
 
     /// How many players there should be.
     pub(super) fn wanted(&self, phase: Phase, elapsed: Duration) -> u64 {
-        let size = u64::from(self.order.scenario.room_players()).max(1);
-        self.order.scenario.players_at(self.order.load, phase, elapsed).div_ceil(size) * size
+        let scenario = &self.order.scenario;
+        scenario.whole_rooms(scenario.players_at(self.order.load, phase, elapsed))
     }
 
     /// Lets groups in or sends them home, the last ones first, until there are as many players as there should be.

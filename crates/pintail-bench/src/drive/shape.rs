@@ -1,6 +1,5 @@
 //! How the load goes over time.
 
-use std::fmt;
 use std::time::Duration;
 
 /// How many players there are over time. The time counts from the beginning of the measured window; before it there are
@@ -43,13 +42,13 @@ impl LoadShape {
             Self::Ramp { from, to, .. } => from.max(to),
         }
     }
-}
 
-impl fmt::Display for LoadShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The shape in words, where each of its players is one of these: `players`, or `workers`.
+    #[must_use]
+    pub fn of(&self, unit: &str) -> String {
         match self {
-            Self::Constant(players) => write!(f, "{players} players"),
-            Self::Ramp { from, to, over } => write!(f, "from {from} to {to} players in {} s", over.as_secs_f64()),
+            Self::Constant(players) => format!("{players} {unit}"),
+            Self::Ramp { from, to, over } => format!("from {from} to {to} {unit} in {} s", over.as_secs_f64()),
         }
     }
 }
@@ -77,15 +76,15 @@ mod tests {
             (down, 3.0, 3),
             (at_once, 0.0, 7),
         ] {
-            assert_eq!(shape.players_at(Duration::from_secs_f64(seconds)), players, "{shape} after {seconds} s");
+            assert_eq!(shape.players_at(Duration::from_secs_f64(seconds)), players, "{shape:?} after {seconds} s");
         }
         assert_eq!((up.largest(), down.largest(), LoadShape::Constant(7).largest()), (500, 9, 7));
     }
 
     #[test]
     fn a_shape_says_itself_in_words() {
-        assert_eq!(LoadShape::Constant(7).to_string(), "7 players");
+        assert_eq!(LoadShape::Constant(7).of("workers"), "7 workers");
         let ramp = LoadShape::Ramp { from: 1, to: 50, over: Duration::from_millis(2500) };
-        assert_eq!(ramp.to_string(), "from 1 to 50 players in 2.5 s");
+        assert_eq!(ramp.of("players"), "from 1 to 50 players in 2.5 s");
     }
 }

@@ -38,6 +38,8 @@ pub struct Moment<'a> {
     pub phase: &'a str,
     /// How long that takes; `None` if it isn't known.
     pub total: Option<Duration>,
+    /// What the sample's players are: `players`, or `workers`.
+    pub unit: &'a str,
     /// What was seen in the last second. Its `at` counts from the phase's beginning.
     pub sample: &'a Sample,
     /// The names of `sample.servers`, in their order.
@@ -160,7 +162,7 @@ mod tests {
     const SIZE: Size = Size { columns: 80, rows: 24 };
 
     fn moment<'a>(phase: &'a str, sample: &'a Sample, servers: &'a [String]) -> Moment<'a> {
-        Moment { phase, total: Some(Duration::from_secs(30)), sample, servers }
+        Moment { phase, total: Some(Duration::from_secs(30)), unit: "players", sample, servers }
     }
 
     #[test]

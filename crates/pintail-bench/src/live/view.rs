@@ -45,7 +45,7 @@ impl View<'_> {
         let mut lines = vec![paint.paint(&cut(&self.headline(width), width), Tone::Strong)];
         let row = |name: &str, text: &str, tone| row(name, text, width, paint, tone);
         let sample = self.now.sample;
-        lines.push(row("players", &count(sample.players), Tone::Plain));
+        lines.push(row(self.now.unit, &count(sample.players), Tone::Plain));
         lines.push(row("messages", &self.messages(), Tone::Plain));
         lines.push(row("latency", &self.latency(), Tone::Plain));
         let tone = if self.errors > 0 { Tone::Bad } else { Tone::Plain };
@@ -74,10 +74,11 @@ impl View<'_> {
             .map(|(name, process)| format!("{} {}", printable(name), used(process)))
             .collect();
         let mut line = format!(
-            "{}: {}, {} players, {}, {}, {} errors",
+            "{}: {}, {} {}, {}, {}, {} errors",
             printable(self.now.phase),
             self.elapsed(),
             count(sample.players),
+            self.now.unit,
             self.messages(),
             self.latency(),
             count(self.errors),
@@ -170,7 +171,8 @@ mod tests {
 
     fn view<'a>(sample: &'a Sample, servers: &'a [String]) -> View<'a> {
         let total = Some(Duration::from_secs(30));
-        View { now: Moment { phase: "measuring, run 2 of 3", total, sample, servers }, seconds: 1.0, errors: 1_234 }
+        let now = Moment { phase: "measuring, run 2 of 3", total, unit: "players", sample, servers };
+        View { now, seconds: 1.0, errors: 1_234 }
     }
 
     #[test]

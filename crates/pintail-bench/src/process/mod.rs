@@ -4,4 +4,4 @@ mod meter;
 mod proc_files;
 
 pub use meter::{Counts, ProcessMeter, Watched};
-pub use proc_files::{CpuTime, Vitals};
+use proc_files::Vitals;

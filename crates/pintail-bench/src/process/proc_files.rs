@@ -5,20 +5,20 @@ use std::time::Duration;
 
 /// The CPU time that a process has used since it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CpuTime {
+pub(super) struct CpuTime {
     /// In its own code.
-    pub user: Duration,
+    pub(super) user: Duration,
     /// In the kernel, on its behalf.
-    pub system: Duration,
+    pub(super) system: Duration,
 }
 
 /// A process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Vitals {
+pub(super) struct Vitals {
     /// What it has used until now.
-    pub cpu: CpuTime,
+    pub(super) cpu: CpuTime,
     /// The memory that it holds, in bytes.
-    pub resident_bytes: u64,
+    pub(super) resident_bytes: u64,
 }
 
 /// Linux tells CPU time in hundredths of a second (`USER_HZ`), whatever its own clock's pace is.
@@ -29,22 +29,19 @@ const USER_FIELD: usize = 11;
 
 impl CpuTime {
     /// User and system time together.
-    #[must_use]
-    pub fn total(self) -> Duration {
+    pub(super) fn total(self) -> Duration {
         self.user + self.system
     }
 
     /// What was used since `earlier`.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
+    pub(super) fn since(self, earlier: Self) -> Self {
         Self { user: self.user.saturating_sub(earlier.user), system: self.system.saturating_sub(earlier.system) }
     }
 }
 
 impl Vitals {
     /// Those of a process that runs; `None` of one that is gone.
-    #[must_use]
-    pub fn of(pid: u32) -> Option<Self> {
+    pub(super) fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         Some(Self { cpu: cpu_time(&stat)?, resident_bytes: resident_bytes(&status)? })

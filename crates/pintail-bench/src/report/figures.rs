@@ -1,7 +1,7 @@
 //! Figures made from what was measured, one run or several.
 
 use super::format::{duration, micros, percent};
-use super::{HistogramError, Measure, ProcessUse, Report, Run, Sample};
+use super::{GeneratorState, HistogramError, Measure, ProcessUse, Report, Run, Sample, Scenario};
 
 /// From here on the load is its own limit: a core that is busy all the time sends and receives late.
 const GENERATOR_BUSY: f64 = 0.9;
@@ -68,6 +68,11 @@ impl Run {
         per(errors as f64, errors + self.operations())
     }
 
+    /// Whether its window was ever open: a test can be stopped before.
+    pub fn was_measured(&self) -> bool {
+        !self.series.is_empty()
+    }
+
     /// What was seen second by second, each with how long it was: one that came late is longer, the last one may be shorter.
     pub fn timed_series(&self) -> impl Iterator<Item = (&Sample, f64)> {
         let begins = std::iter::once(0.0).chain(self.series.iter().map(|sample| sample.at));
@@ -108,6 +113,34 @@ impl Run {
     fn sum_of_servers(&self, figure: impl Fn(&ProcessUse) -> f64) -> Option<f64> {
         let servers: Vec<f64> = self.servers.iter().filter(|server| server.is_server).map(figure).collect();
         (!servers.is_empty()).then(|| servers.iter().sum())
+    }
+}
+
+impl GeneratorState {
+    /// How it was during a run.
+    pub(crate) fn of(run: &Run) -> Option<Self> {
+        Some(Self {
+            core: run.generator_share()?,
+            sent_late_p99: run.sent_late.as_ref().map(|late| late.p99),
+            trouble: run.generator_trouble(),
+        })
+    }
+
+    /// How much of a core it used, in words.
+    pub(crate) fn core_words(&self) -> String {
+        format!("load {}", percent(self.core).trim())
+    }
+
+    /// How late it was, in words; nothing if nothing was due.
+    pub(crate) fn late_words(&self) -> String {
+        self.sent_late_p99.map(|late| format!("late {}", micros(late))).unwrap_or_default()
+    }
+}
+
+impl Scenario {
+    /// What one of [`Run::players`] is.
+    pub(crate) fn unit_of_one(&self) -> &str {
+        self.unit.strip_suffix('s').unwrap_or(&self.unit)
     }
 }
 

@@ -133,7 +133,15 @@ fn parse(path: &Path, text: &[u8]) -> Result<Report, ReportError> {
     if format != u64::from(REPORT_FORMAT) {
         return Err(ReportError::OtherFormat { path: path.to_owned(), found: format });
     }
-    serde_json::from_slice(text).map_err(no_report)
+    serde_json::from_slice(text).map(with_seed_apart).map_err(no_report)
+}
+
+/// A report of Pintail 0.1.0 has the seed among its settings, where it would tell two equal tests apart.
+fn with_seed_apart(mut report: Report) -> Report {
+    if report.seed.is_none() {
+        report.seed = report.scenario.settings.remove("seed").and_then(|seed| seed.parse().ok());
+    }
+    report
 }
 
 fn check_histograms(path: &Path, report: &Report) -> Result<(), ReportError> {
@@ -168,6 +176,17 @@ mod tests {
         write(&path, &report).expect("a folder that can be written");
         assert_eq!(read(&path).expect("as written"), report);
         assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_seed_among_the_settings_is_taken_from_there() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        let mut old = sample::report();
+        old.seed = None;
+        old.scenario.settings.insert("seed".to_owned(), "7".to_owned());
+        write(&path, &old).expect("a folder that can be written");
+        assert_eq!(read(&path).expect("as written"), sample::report());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) mod sample;
 mod summary;
 mod text;
 
-pub use compare::{Change, Comparison, Kind, NotComparable, Side, Verdict, Which, compare};
+pub use compare::{Change, Comparison, Kind, NotComparable, Side, Verdict, Which, compare, compare_anyway};
 pub use file::{ReportError, read, write};
 pub use grid::Paint;
 pub use histogram::HistogramError;

@@ -24,6 +24,9 @@ pub struct Report {
     pub target: String,
     /// What the players did.
     pub scenario: Scenario,
+    /// What the players' random choices followed from. It is no setting: two tests of the same load differ in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// How the load went over time, in words.
     pub shape: String,
     /// The measured windows: one, or as many as the test was repeated.
@@ -63,8 +66,16 @@ pub struct Machine {
 pub struct Scenario {
     /// Its name on the command line.
     pub name: String,
+    /// What [`Run::players`] are: `players`, or `workers`, each of which is one or two players.
+    #[serde(default = "players")]
+    pub unit: String,
     /// Its settings by name, with their units.
     pub settings: BTreeMap<String, String>,
+}
+
+/// What they are in every scenario but one, and in reports that don't say.
+fn players() -> String {
+    "players".to_owned()
 }
 
 /// One measured window.
@@ -181,11 +192,14 @@ pub struct Search {
     pub condition: String,
     /// What the load is counted in: `players`, `rooms`.
     pub unit: String,
-    /// The loads that were tried, in order. The report's runs are those of the largest one that kept the condition.
+    /// The loads that were tried, in order. The report's runs are all windows of the largest one that kept the condition.
     pub probes: Vec<Probe>,
-    /// The largest load that kept it, if any did.
+    /// The largest load that kept it, if any did; of a search that ended early, the largest that did until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest: Option<u64>,
+    /// It ended early: a larger load may keep it too.
+    #[serde(default)]
+    pub interrupted: bool,
 }
 
 /// One load that was tried.
@@ -195,8 +209,24 @@ pub struct Probe {
     pub load: u64,
     /// Whether the condition held.
     pub held: bool,
-    /// What was measured, in words: `p99 41 ms`.
+    /// What was measured, in words: `p99 41 ms`; and who was missing.
     pub found: String,
+    /// How the load generator was; absent if nobody got in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<GeneratorState>,
+}
+
+/// How the load generator was during a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorState {
+    /// How much of a core it used: 1 is all of it.
+    pub core: f64,
+    /// The 99th percentile of how late it was with what was due, in microseconds; absent if nothing was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_late_p99: Option<u64>,
+    /// Why the window may show its limit and not the servers', as [`Run::generator_trouble`] says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// A threshold and whether it held.

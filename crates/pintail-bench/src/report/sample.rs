@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{
-    Check, Machine, Measure, Probe, ProcessSample, ProcessUse, Profile, REPORT_FORMAT, Report, Run, Sample, Scenario,
-    Search,
+    Check, GeneratorState, Machine, Measure, Probe, ProcessSample, ProcessUse, Profile, REPORT_FORMAT, Report, Run,
+    Sample, Scenario, Search,
 };
 
 /// How long the sample's windows are.
@@ -35,10 +35,12 @@ pub(crate) fn report() -> Report {
         target: "a cluster of its own: gateway, lobby and game server as processes, with Redis".into(),
         scenario: Scenario {
             name: "broadcast".into(),
+            unit: "players".into(),
             settings: [("message", "32 B"), ("rate", "20 /s"), ("room", "10 players")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         },
+        seed: Some(7),
         shape: "constant: 1,200 players".into(),
         runs: (1..=3).map(run).collect(),
         search: Some(search()),
@@ -151,7 +153,12 @@ fn calibration() -> Run {
 }
 
 fn search() -> Search {
-    let probe = |load, held, found: &str| Probe { load, held, found: format!("p99 of delivery {found}") };
+    let probe = |load, held, found: &str| {
+        let core = load as f64 / 1_700.0;
+        let trouble = (core > 0.9).then(|| "The load generator was busy all the time".to_owned());
+        let generator = Some(GeneratorState { core, sent_late_p99: Some((core * 900.0) as u64), trouble });
+        Probe { load, held, found: format!("p99 of delivery {found}"), generator }
+    };
     Search {
         condition: "p99<50ms".into(),
         unit: "players".into(),
@@ -163,6 +170,7 @@ fn search() -> Search {
             probe(1_400, false, "77.5 ms"),
         ],
         largest: Some(1_200),
+        interrupted: false,
     }
 }
 

@@ -174,9 +174,15 @@ pub(crate) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)
     let primary = summary.primary;
     let mut figures = Vec::new();
     if let Some(search) = &report.search {
-        let largest =
-            search.largest.map_or("none".to_owned(), |load| format!("{} {}", number(load as f64), search.unit));
-        figures.push(("largest load", largest, format!("that keeps {}", search.condition)));
+        let largest = search.largest.map(|load| number(load as f64));
+        let (unit, condition) = (&search.unit, &search.condition);
+        let (largest, keeps) = match (largest, search.interrupted) {
+            (Some(largest), false) => (format!("{largest} {unit}"), format!("that keeps {condition}")),
+            (Some(largest), true) => (format!("at least {largest}"), format!("{unit} keep {condition} (interrupted)")),
+            (None, false) => ("none".to_owned(), format!("that keeps {condition}")),
+            (None, true) => ("none so far".to_owned(), format!("that keeps {condition} (interrupted)")),
+        };
+        figures.push(("largest load", largest, keeps));
     }
     if let Some(throughput) = summary.throughput() {
         let rate = format!("{} {}/s", number(throughput), plural(primary));

@@ -3,7 +3,7 @@
 use super::format::{amount, bytes, count, duration, micros, moment, number, percent, span};
 use super::grid::{Cell, Grid, Paint, Side, Tone, wrapped};
 use super::summary::{Summary, beside, key_figures};
-use super::{Measure, Report, Run};
+use super::{GeneratorState, Measure, Report, Run};
 
 /// How wide the text is at most, unless a single word or name is longer.
 const WIDTH: usize = 100;
@@ -19,7 +19,7 @@ pub fn table(report: &Report, paint: Paint) -> String {
         figures(report, paint),
         latency(report, &summary, paint),
         runs(&report.runs, paint),
-        processes(&summary, paint),
+        processes(report, &summary, paint),
         counts(&summary, paint),
         errors(&summary, paint),
         search(report, paint),
@@ -36,7 +36,8 @@ fn heading(report: &Report, paint: Paint) -> String {
         [run] => span(run.seconds),
         [run, ..] => format!("{} × {}", report.runs.len(), span(run.seconds)),
     };
-    let title = format!("{}: {}, {windows}", report.scenario.name, amount(summary.players(), "player"));
+    let title =
+        format!("{}: {}, {windows}", report.scenario.name, amount(summary.players(), report.scenario.unit_of_one()));
     let mut text = format!("{}\n", paint.paint(&super::format::printable(&title), Tone::Strong));
     if report.interrupted {
         text += &format!("{}\n", paint.paint("Interrupted: these are the figures until then.", Tone::Bad));
@@ -55,6 +56,7 @@ fn heading(report: &Report, paint: Paint) -> String {
         ("on", report.target.clone()),
         ("load", report.shape.clone()),
         ("settings", settings.join(", ")),
+        ("seed", report.seed.map_or("not known".to_owned(), |seed| seed.to_string())),
         ("machine", machine),
         ("when", format!("{}, Pintail {}", moment(report.started_at), report.pintail)),
     ];
@@ -127,9 +129,10 @@ fn runs(runs: &[Run], paint: Paint) -> String {
     section("Runs", &grid, paint)
 }
 
-fn processes(summary: &Summary<'_>, paint: Paint) -> String {
+fn processes(report: &Report, summary: &Summary<'_>, paint: Paint) -> String {
     let each = super::grid::cut(&format!("per {}", summary.primary), 14);
-    let headings = ["", "CPU", "of a core", "in kernel", &each, "memory", "growth", "per player"];
+    let per_player = super::grid::cut(&format!("per {}", report.scenario.unit_of_one()), 10);
+    let headings = ["", "CPU", "of a core", "in kernel", &each, "memory", "growth", &per_player];
     let mut grid = Grid::of_figures(&headings);
     for process in summary.processes() {
         let tone = if process.is_server { Tone::Plain } else { Tone::Faint };
@@ -174,14 +177,27 @@ fn errors(summary: &Summary<'_>, paint: Paint) -> String {
 
 fn search(report: &Report, paint: Paint) -> String {
     let Some(search) = &report.search else { return String::new() };
-    let mut grid = Grid::new([Side::Right, Side::Left, Side::Left]);
+    let mut grid = Grid::new([Side::Right, Side::Left, Side::Left, Side::Left, Side::Left]);
     for probe in &search.probes {
         let (word, tone) = if probe.held { ("kept", Tone::Good) } else { ("broken", Tone::Bad) };
-        grid.row([
-            Cell::plain(format!("{} {}", count(probe.load), search.unit)),
-            Cell::new(word, tone),
-            Cell::plain(super::grid::cut(&probe.found, WIDTH - 40)),
-        ]);
+        let generator = probe.generator.as_ref();
+        let generator_tone = |state: &GeneratorState| if state.trouble.is_some() { Tone::Bad } else { Tone::Faint };
+        let state = |words: fn(&GeneratorState) -> String| {
+            generator.map_or(Cell::plain(""), |state| Cell::new(words(state), generator_tone(state)))
+        };
+        for (index, line) in wrapped(&probe.found, WIDTH - 62).into_iter().enumerate() {
+            if index > 0 {
+                grid.row([(); 4].map(|()| Cell::plain("")).into_iter().chain([Cell::plain(line)]));
+                continue;
+            }
+            grid.row([
+                Cell::plain(format!("{} {}", count(probe.load), search.unit)),
+                Cell::new(word, tone),
+                state(GeneratorState::core_words),
+                state(GeneratorState::late_words),
+                Cell::plain(line),
+            ]);
+        }
     }
     section(&format!("Search for the largest load with {}", super::format::printable(&search.condition)), &grid, paint)
 }

@@ -28,6 +28,14 @@ impl Connect {
         }
     }
 
+    /// How many players have begun to log in so many seconds after the window's beginning, at most.
+    #[must_use]
+    pub fn logins_max(self, seconds: f64) -> u64 {
+        let after_first = |rate: f64| (seconds * rate) as u64;
+        let with_first = |logins: u64| (logins + FIRST_MAX).min(logins.saturating_mul(10) / 9);
+        self.per_second.map_or(u64::MAX, |rate| with_first(after_first(rate)))
+    }
+
     /// When the player of this index should log in, so long after the window's beginning. Those of before know no time.
     pub(super) fn due(self, players: u64, index: u64) -> Option<Duration> {
         let after_first = (index + 1).checked_sub(first(players)).filter(|&after_first| after_first > 0)?;
@@ -118,6 +126,16 @@ mod tests {
             assert_eq!(connect.players_at(1000, phase, seconds(elapsed)), expected, "{connect:?} {phase} {elapsed}");
         }
         assert_eq!(steady.players_at(5, Phase::SetUp, Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn no_more_can_come_than_there_is_time_for() {
+        for (rate, seconds, most) in [(50.0, 30.0, 1_600), (50.0, 1.0, 55), (1.0, 0.5, 0)] {
+            let connect = Connect { per_second: Some(rate) };
+            assert_eq!(connect.logins_max(seconds), most, "{rate} {seconds}");
+            assert!(connect.players_at(most, Phase::Measure, Duration::from_secs_f64(seconds)) == most);
+        }
+        assert_eq!(Connect { per_second: None }.logins_max(1.0), u64::MAX);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, JoinSet};
 
+pub use relayed::PAYLOAD_BYTES_MIN;
+
 use crate::bot::BotKind;
 use crate::drive::stage::Ticket;
 use crate::drive::{LoadShape, Phase};
@@ -74,7 +76,7 @@ pub struct Broadcast {
     pub room_players: u32,
     /// How many messages each player sends in a second.
     pub per_second: f64,
-    /// How long a message is: at least 16 bytes.
+    /// How long a message is: at least [`PAYLOAD_BYTES_MIN`].
     pub payload_bytes: usize,
 }
 
@@ -139,6 +141,15 @@ pub enum RequestLimit {
     Ignored,
 }
 
+impl fmt::Display for RequestLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Respected => "respected",
+            Self::Ignored => "ignored",
+        })
+    }
+}
+
 /// The settings of [`Scenario::Connect`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Connect {
@@ -166,7 +177,7 @@ pub struct Match {
     pub room_players: u32,
     /// How many messages each player sends in a second.
     pub per_second: f64,
-    /// How long a message is: at least 16 bytes.
+    /// How long a message is: at least [`PAYLOAD_BYTES_MIN`].
     pub payload_bytes: usize,
 }
 
@@ -177,24 +188,6 @@ impl Default for Match {
 }
 
 impl Scenario {
-    /// The names of the scenarios that come with Pintail, as they stand on the command line.
-    pub const NAMES: [&str; 7] = ["echo", "broadcast", "arena", "lobby", "connect", "churn", "match"];
-
-    /// The scenario of this name with its default settings.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "echo" => Self::Echo(Echo::default()),
-            "broadcast" => Self::Broadcast(Broadcast::default()),
-            "arena" => Self::Arena(Arena::default()),
-            "lobby" => Self::Lobby(Lobby::default()),
-            "connect" => Self::Connect(Connect::default()),
-            "churn" => Self::Churn(Churn::default()),
-            "match" => Self::Match(Match::default()),
-            _ => return None,
-        })
-    }
-
     /// Its name on the command line.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -222,16 +215,22 @@ impl Scenario {
         }
     }
 
-    /// What its load is counted in, for people: `players`, or `workers`, each of which is one or two players.
-    #[must_use]
-    pub fn unit(&self) -> &'static str {
+    /// What a load's players are, for people: `players`, or `workers`, each of which is one or two players.
+    fn unit(&self) -> &'static str {
         if matches!(self, Self::Lobby(_)) { "workers" } else { "players" }
+    }
+
+    /// So many players, made up to whole rooms.
+    #[must_use]
+    pub fn whole_rooms(&self, players: u64) -> u64 {
+        let size = u64::from(self.room_players()).max(1);
+        players.div_ceil(size).saturating_mul(size)
     }
 
     /// Its name and settings for a report.
     #[must_use]
     pub fn describe(&self) -> report::Scenario {
-        report::Scenario { name: self.name().to_owned(), settings: self.settings() }
+        report::Scenario { name: self.name().to_owned(), unit: self.unit().to_owned(), settings: self.settings() }
     }
 
     fn settings(&self) -> BTreeMap<String, String> {
@@ -246,7 +245,9 @@ impl Scenario {
                 [room(*room_players), rate(*per_second), bytes(*payload_bytes)].into()
             }
             Self::Arena(arena) => [room(arena.room_players)].into(),
-            Self::Lobby(lobby) => [text("cycle", lobby.cycle.to_string())].into(),
+            Self::Lobby(lobby) => {
+                [text("cycle", lobby.cycle.to_string()), text("request limits", lobby.requests.to_string())].into()
+            }
             Self::Connect(connect) => {
                 let rate = connect.per_second.map_or("as many as can".to_owned(), |rate| format!("{rate}/s"));
                 [text("logins", rate)].into()
@@ -269,6 +270,23 @@ impl Scenario {
             Self::Churn(_) => churn::ARRIVAL,
             Self::Bots(kind) => kind.primary,
         }
+    }
+
+    /// What else than the primary is timed, though not in every window. Not known of the bots of a game's author.
+    #[must_use]
+    pub fn measures(&self) -> Vec<&'static str> {
+        const GATHERING: [&str; 4] = ["create room", "join room", "ready", "start game"];
+        let more: &[&str] = match self {
+            Self::Lobby(Lobby { cycle: Cycle::Rooms, .. }) => &["create room", "join room", "leave room"],
+            Self::Lobby(Lobby { cycle: Cycle::WholeGames, .. }) => &["create room", "start game"],
+            Self::Match(_) => &["lateness", "create room", "join room", "ready", "start game"],
+            Self::Connect(_) => &[],
+            Self::Churn(_) => {
+                &["list rooms", "quick match", "ready", "start game", "chat", "leave room", crate::player::seat::INPUT]
+            }
+            Self::Echo(_) | Self::Broadcast(_) | Self::Arena(_) | Self::Bots(_) => &GATHERING,
+        };
+        std::iter::once(self.primary()).chain(more.iter().copied()).collect()
     }
 
     /// The bots that play, if rooms of bots are all that there is to it.
@@ -339,14 +357,23 @@ mod tests {
 
     #[test]
     fn every_scenario_has_its_name_and_says_its_settings() {
-        for name in Scenario::NAMES {
-            let scenario = Scenario::by_name(name).unwrap();
+        let scenarios = [
+            Scenario::Echo(Echo::default()),
+            Scenario::Broadcast(Broadcast::default()),
+            Scenario::Arena(Arena::default()),
+            Scenario::Lobby(Lobby::default()),
+            Scenario::Connect(Connect::default()),
+            Scenario::Churn(Churn::default()),
+            Scenario::Match(Match::default()),
+        ];
+        for scenario in scenarios {
             let description = scenario.describe();
-            assert_eq!((scenario.name(), description.name.as_str()), (name, name));
-            assert!(!description.settings.is_empty() && !scenario.primary().is_empty(), "{name}");
-            assert!(scenario.room_players() > 0, "{name}");
+            assert_eq!(description.name, scenario.name());
+            assert!(!description.settings.is_empty() && scenario.measures().contains(&scenario.primary()));
+            assert!(scenario.room_players() > 0, "{scenario:?}");
         }
-        assert!(Scenario::by_name("chess").is_none());
+        let ignorant = Lobby { requests: RequestLimit::Ignored, ..Lobby::default() };
+        assert_ne!(Scenario::Lobby(ignorant).describe(), Scenario::Lobby(Lobby::default()).describe());
         let broadcast = Scenario::Broadcast(Broadcast::default()).describe().settings;
         let expected = [("messages of a player", "20/s"), ("payload", "32 B"), ("players a room", "10")];
         assert_eq!(broadcast, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
@@ -357,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_queues_when_the_window_ends_is_expected() {
         let recorder = Recorder::new("x");
-        let stage = Stage::new(Vec::new(), 7, Alarms::new().unwrap(), recorder);
+        let stage = Stage::new(crate::Gateways::default(), 7, Alarms::new().unwrap(), recorder);
         let turns = stage.gathering.available_permits();
         let _all_turns = stage.gathering.acquire_many(u32::try_from(turns).unwrap()).await.unwrap();
         let begin = Instant::now();

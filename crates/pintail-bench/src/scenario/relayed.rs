@@ -21,7 +21,7 @@ const LATENESS: &str = "lateness";
 const STAMP_BYTES: usize = 8;
 
 /// The least bytes of a message: the time, and the byte that says whom the answer is for.
-pub(super) const PAYLOAD_BYTES_MIN: usize = STAMP_BYTES + 1;
+pub const PAYLOAD_BYTES_MIN: usize = STAMP_BYTES + 1;
 
 /// What fills messages up.
 const FILLING: u8 = 7;

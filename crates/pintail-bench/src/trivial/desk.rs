@@ -62,16 +62,25 @@ pub(super) struct Desk {
 pub(super) struct Refused;
 
 impl Peer {
-    /// Queues a frame, and wakes whoever writes it.
+    /// Queues a frame, and wakes whoever writes it. Nothing is queued any more for a connection that closes.
     fn push(&self, kind: u8, parts: &[&[u8]]) {
+        if self.closing.get() {
+            return;
+        }
         let mut out = self.out.borrow_mut();
         let was_empty = out.is_empty();
         encode_frame_parts(&mut out, kind, parts);
-        if out.len() > WAITING_BYTES_MAX {
+        let is_too_much = out.len() > WAITING_BYTES_MAX;
+        if is_too_much {
+            // What the player did not read until now, nobody waits for.
+            *out = BytesMut::new();
             self.closing.set(true);
         }
         drop(out);
-        if was_empty && let Some(waker) = &*self.waker.borrow() {
+        // A connection whose socket takes no more is woken by that, but not to be closed.
+        if (was_empty || is_too_much)
+            && let Some(waker) = &*self.waker.borrow()
+        {
             waker.wake_by_ref();
         }
     }
@@ -267,6 +276,10 @@ fn attach(peer: &Peer, attach: &GameAttach) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use pintail_core::{RoomId, Round};
     use pintail_wire::client::{JoinRoom, LeaveRoom, Login, StartGame};
     use pintail_wire::game::Input;
@@ -388,5 +401,36 @@ mod tests {
             input(&desk, &peer, made.id, seq, &[7; 60_000]);
         }
         assert!(peer.closing.get());
+        assert!(peer.out.borrow().capacity() <= WAITING_BYTES_MAX, "what waited for it is given back");
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_writes_is_woken_by_the_first_frame_and_by_one_too_many() {
+        let desk = Desk::default();
+        let (peer, made) = room(&desk, "");
+        let bell = Arc::new(Bell::default());
+        *peer.waker.borrow_mut() = Some(bell.clone().into());
+        let mut rung = Vec::new();
+        for seq in 1..=200 {
+            input(&desk, &peer, made.id, seq, &[7; 60_000]);
+            let is_last = peer.closing.get();
+            rung.push(bell.0.swap(0, Ordering::Relaxed));
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!((rung[0], rung[rung.len() - 1], rung.iter().sum::<usize>()), (1, 1, 2), "{rung:?}");
+        input(&desk, &peer, made.id, 300, b"more");
+        assert!(peer.out.borrow().is_empty(), "nothing is queued for a connection that closes");
     }
 }

@@ -1,11 +1,13 @@
 //! The trivial server's connections.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Buf;
 use pintail_core::limits::CLIENT_FRAME_BYTES_MAX;
@@ -13,11 +15,15 @@ use pintail_wire::frame::LENGTH_BYTES;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
 
 use super::desk::{Desk, Peer};
 
 /// How much is read at once, shared by all connections.
 const SCRATCH_BYTES: usize = 2 * (LENGTH_BYTES + 1 + CLIENT_FRAME_BYTES_MAX);
+
+/// How long nobody is let in after the operating system had no more files to give: it would say the same at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves on a free port of 127.0.0.1, whose address it prints, until the process is ended. To be run on a runtime of one
 /// thread.
@@ -31,15 +37,25 @@ pub async fn serve() -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{}", listener.local_addr()?)?;
     stdout.flush()?;
-    LocalSet::new().run_until(accept(&listener)).await
+    match LocalSet::new().run_until(accept(&listener)).await {}
 }
 
-async fn accept(listener: &TcpListener) -> io::Result<()> {
+async fn accept(listener: &TcpListener) -> Infallible {
     let desk = Rc::new(Desk::default());
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_BYTES]));
     loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Those that are there go on; whoever waits has a place as soon as one of them goes.
+            Err(_) => {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // A connection that is gone already has no options any more.
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
         let (desk, scratch) = (desk.clone(), scratch.clone());
         spawn_local(async move {
             let peer = desk.arrive();
@@ -129,5 +145,80 @@ impl Connection {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use pintail_core::{GameId, RoomId, Round, Seq};
+    use pintail_wire::client::lobby_request::Request;
+    use pintail_wire::client::{CreateRoom, JoinRoom, LobbyRequest, join_room};
+    use pintail_wire::game::Input;
+    use pintail_wire::kind::client as kind;
+    use pintail_wire::{Message, encode_frame_parts};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn request(request: Request) -> Vec<u8> {
+        let request = LobbyRequest { request: Some(request) }.encode_to_vec();
+        frame(kind::LOBBY_REQUEST, &[&7_u64.to_be_bytes(), &request])
+    }
+
+    fn frame(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let mut frame = BytesMut::new();
+        encode_frame_parts(&mut frame, kind, parts);
+        frame.to_vec()
+    }
+
+    /// Sends a frame and waits until something comes back.
+    async fn ask(stream: &mut TcpStream, frame: &[u8]) {
+        stream.write_all(frame).await.unwrap();
+        assert!(timeout(PATIENCE, stream.read(&mut [0; 4096])).await.unwrap().unwrap() > 0);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_player_who_does_not_read_loses_the_connection_and_the_others_play_on() {
+        const SENT_BYTES: usize = 64 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let all = LocalSet::new();
+        all.spawn_local(async move { accept(&listener).await });
+        all.run_until(async {
+            let (mut ann, mut bob) =
+                (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+            let settings = r#"{"mode":"relay"}"#.to_owned();
+            ask(&mut ann, &request(Request::CreateRoom(CreateRoom { settings, ..CreateRoom::default() }))).await;
+            let by = Some(join_room::By::Room(1));
+            ask(&mut bob, &request(Request::JoinRoom(JoinRoom { by }))).await;
+            let game = GameId { room: RoomId(1), round: Round(1) };
+            let mut sent = 0;
+            for seq in 1.. {
+                let frame = frame(kind::GAME_INPUT, &[&Input::header(game, Seq(seq), Seq(0))[..], &[7; 60_000]]);
+                timeout(PATIENCE, ann.write_all(&frame)).await.expect("nobody waits for Bob").unwrap();
+                sent += frame.len();
+                if sent > SENT_BYTES {
+                    break;
+                }
+            }
+            // Ann has been heard to the end, while Bob read nothing.
+            ask(&mut ann, &frame(kind::PING, &[b"x"])).await;
+            let (mut got, mut buffer) = (0, vec![0; 1 << 20]);
+            let read_to_end = async {
+                loop {
+                    match bob.read(&mut buffer).await {
+                        Ok(0) | Err(_) => return,
+                        Ok(count) => got += count,
+                    }
+                }
+            };
+            timeout(PATIENCE, read_to_end).await.expect("the connection ends");
+            assert!(got < SENT_BYTES / 2, "{got} bytes were kept for Bob");
+        })
+        .await;
     }
 }

@@ -83,6 +83,7 @@
 //! its hash, is never reaped, never given a game, and its slot is recycled only once it has set itself unused and
 //! stayed so for the recycle time, counted from when [`reap`](crate::Registry::reap) first saw it.
 
+mod clear;
 mod confirm;
 mod connection;
 mod dial;

@@ -3,14 +3,18 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`place`] | the cluster that is tested: one that runs, or one of its own |
+//! | [`keys`] | what its servers leave in a Redis that others use |
 //! | [`window`] | one measurement |
-//! | [`test`] | the measurements of a test: one, several, or a search for the largest load |
+//! | [`test`] | the measurements of a test: one, or several |
+//! | [`search`] | those of a search for the largest load |
 //! | [`outcome`] | the report, and the exit code |
 //! | [`interrupt`] | Ctrl-C |
 
 mod interrupt;
+mod keys;
 mod outcome;
 mod place;
+mod search;
 mod test;
 mod window;
 
@@ -67,7 +71,8 @@ fn hold_on(words: &[OsString]) -> Result<(), Failure> {
 
 fn compare(args: &CompareArgs) -> Result<(), Failure> {
     let (before, after) = (report::read(&args.before)?, report::read(&args.after)?);
-    let comparison = report::compare(&before, &after).map_err(|error| Failure::new(error.to_string()))?;
+    let compare = if args.anyway { report::compare_anyway } else { report::compare };
+    let comparison = compare(&before, &after).map_err(|error| Failure::new(error.to_string()))?;
     print(comparison.text(paint()).trim_end())?;
     if args.fail_if_worse && comparison.is_worse() {
         return Err(Failure::with_code(THRESHOLD, "the test after is worse than the one before"));

@@ -30,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) notes: Vec<String>,
     /// The process that ended by itself.
     pub(super) death: Option<ClusterError>,
+    /// What else ended the test before its end.
+    pub(super) failure: Option<Failure>,
 }
 
 impl Outcome {
@@ -45,30 +47,31 @@ impl Outcome {
             profiles: Profiles::default(),
             notes: Vec::new(),
             death: None,
+            failure: None,
         }
     }
 
     fn report(&mut self, test: &Test, machine: Machine, told: Option<Told>) -> Report {
         let checks = test.options.result.fail_if.iter().map(|condition| condition.check(&self.runs)).collect();
-        let mut scenario = test.scenario.describe();
-        scenario.settings.insert("seed".to_owned(), self.seed.to_string());
         let is_search = self.search.is_some();
         let players = self.runs.iter().map(|run| run.players).max().unwrap_or(0);
+        let scenario = test.scenario.describe();
         Report {
             format: REPORT_FORMAT,
             pintail: env!("CARGO_PKG_VERSION").to_owned(),
-            command: shown(std::env::args()),
+            command: shown(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             started_at: self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             machine,
             target: self.target.clone(),
+            seed: Some(self.seed),
+            shape: if is_search { format!("{players} {}", scenario.unit) } else { test.shape().of(&scenario.unit) },
             scenario,
-            shape: if is_search { format!("{players} players") } else { test.shape().to_string() },
             notes: self.all_notes(test, told),
             runs: std::mem::take(&mut self.runs),
             search: self.search.take(),
             calibration: self.calibration.take(),
             checks,
-            interrupted: told.is_some() || self.death.is_some(),
+            interrupted: told.is_some() || self.death.is_some() || self.failure.is_some(),
             profiles: std::mem::take(&mut self.profiles.profiles),
         }
     }
@@ -80,6 +83,8 @@ impl Outcome {
             notes.push(format!("The test ended early: {death}"));
         } else if told.is_some() {
             notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
+        } else if let Some(failure) = &self.failure {
+            notes.push(format!("The test ended early: {failure}"));
         }
         if let Some(trouble) = self.runs.iter().find_map(Run::generator_trouble) {
             notes.push(format!(
@@ -87,6 +92,7 @@ impl Outcome {
                  its own (--pin), or share it between several machines."
             ));
         }
+        notes.extend(self.search.as_ref().and_then(generator_was_the_limit));
         if self.calibration.iter().any(|run| run.generator_trouble().is_some()) {
             notes.push(
                 "The trivial server had as much to do as the load generator can make: its throughput is the generator's. \
@@ -113,6 +119,9 @@ impl Outcome {
                     .to_owned(),
             );
         }
+        if test.options.result.profile && !test.options.place.own && test.options.result.admin.is_empty() {
+            notes.push("There are no flame graphs: name the servers' admin ports with --admin.".to_owned());
+        }
         notes.extend(self.notes.iter().cloned());
         notes.extend(self.profiles.notes.iter().cloned());
         notes
@@ -124,6 +133,19 @@ impl Outcome {
 fn most_logins(test: &Test, runs: &[Run]) -> Option<f64> {
     let Scenario::Connect(Connect { per_second: None }) = test.scenario else { return None };
     runs.iter().filter_map(Run::received_at_most).reduce(f64::max)
+}
+
+/// What to know if the load generator had no time to spare where a search ended: its limit may have been found.
+fn generator_was_the_limit(search: &Search) -> Option<String> {
+    let broken = || search.probes.iter().filter(|probe| !probe.held && Some(probe.load) > search.largest);
+    let load = broken().map(|probe| probe.load).min()?;
+    let states = broken().filter(|probe| probe.load == load).filter_map(|probe| probe.generator.as_ref());
+    let trouble = states.filter_map(|state| state.trouble.as_ref()).next()?;
+    Some(format!(
+        "{trouble} at {load} {}, where the condition broke: the servers may carry more. Give the load a core of its own \
+         (--pin), or share it between several machines.",
+        search.unit
+    ))
 }
 
 /// Prints and writes the report, and says by the exit code how it went.
@@ -147,6 +169,9 @@ pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told
     }
     if let Some(death) = outcome.death {
         return Err(Failure::new(death.to_string()));
+    }
+    if let Some(failure) = outcome.failure {
+        return Err(failure);
     }
     verdict(&report).map_or(printed, |broken| Err(Failure::with_code(THRESHOLD, broken)))
 }
@@ -173,7 +198,7 @@ fn verdict(report: &Report) -> Option<String> {
     if let Some(check) = report.checks.iter().find(|check| check.failed) {
         return Some(format!("`{}` is true: {}", check.condition, check.found));
     }
-    let search = report.search.as_ref().filter(|search| search.largest.is_none())?;
+    let search = report.search.as_ref().filter(|search| search.largest.is_none() && !search.interrupted)?;
     Some(format!("no load keeps `{}`, not even the smallest that was tried", search.condition))
 }
 

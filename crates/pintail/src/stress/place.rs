@@ -9,17 +9,18 @@ use pintail_bench::process::Watched;
 use pintail_bench::profile::AdminPort;
 use pintail_bench::reach::OtherEnd;
 use pintail_core::GatewayAddress;
-use pintail_core::gateway_address::Encryption;
-use pintail_store::{RedisOptions, RedisStore};
+use pintail_core::gateway_address::{self, Encryption};
 use pintail_tls::{TlsError, Trust};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::keys::Keys;
 use crate::config::bench::options::{PlaceArgs, ResultArgs, Store, Transport};
 use crate::config::bench::{HOLD, TRIVIAL};
 use crate::config::play::DEFAULT_GATEWAY;
 use crate::config::secret::RedisUrl;
 use crate::failure::Failure;
-use crate::serve::COMMAND_PATIENCE;
+use crate::output::warn;
 
 /// How long a gateway may take to accept a connection, and to say who it is, before it counts as missing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,6 +41,8 @@ pub(super) enum Place {
         plan: Plan,
         /// How players connect.
         transport: Transport,
+        /// The Redis that it shares with others, if it does. The plan names keys there that were never used.
+        redis: Option<RedisUrl>,
     },
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Opened {
     pub(super) description: String,
     /// The processes, if they are the test's own.
     pub(super) cluster: Option<Cluster>,
+    /// What they leave in a Redis that others use.
+    pub(super) keys: Option<Keys>,
 }
 
 /// Which cores the parts run on; this thread, and what it starts, is on its own from here on.
@@ -81,9 +86,9 @@ impl Place {
         if args.own {
             let plan = plan(args, pins)?;
             if let Some(url) = &args.redis {
-                ask_redis(url).await?;
+                Keys::new(url).ask().await?;
             }
-            return Ok(Self::Own { plan, transport: args.transport });
+            return Ok(Self::Own { plan, transport: args.transport, redis: args.redis.clone() });
         }
         let addresses = if args.target.is_empty() { vec![default_gateway().await?] } else { args.target.clone() };
         let gateways = Gateways { trust: trust(args)?, addresses };
@@ -99,6 +104,16 @@ impl Place {
         Ok(Self::Running { gateways, admin: admin.collect() })
     }
 
+    /// Whether all players come over plain TCP.
+    pub(super) fn is_plain_tcp(&self) -> bool {
+        match self {
+            Self::Own { transport, plan, .. } => *transport == Transport::Tcp && plan.encryption == Encryption::None,
+            Self::Running { gateways, .. } => gateways.addresses.iter().all(|gateway| {
+                *gateway.transport() == gateway_address::Transport::Tcp && gateway.encryption() == Encryption::None
+            }),
+        }
+    }
+
     /// Who holds the other end of the players' connections.
     pub(super) fn other_end(&self) -> OtherEnd {
         match self {
@@ -111,8 +126,8 @@ impl Place {
     /// A cluster that takes the load: the one that runs, or a new one.
     ///
     /// # Errors
-    /// If it can't be started.
-    pub(super) async fn open(&self) -> Result<Opened, Failure> {
+    /// If it can't be started, or is told to stop meanwhile.
+    pub(super) async fn open(&self, stop: &CancellationToken) -> Result<Opened, Failure> {
         match self {
             Self::Running { gateways, admin } => Ok(Opened {
                 gateways: gateways.clone(),
@@ -120,10 +135,28 @@ impl Place {
                 admin: admin.clone(),
                 description: gateways.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
                 cluster: None,
+                keys: None,
             }),
-            Self::Own { plan, transport } => {
-                let cluster = Cluster::start(plan).await?;
-                Ok(Opened::of(cluster, *transport, &plan.pins))
+            Self::Own { plan, transport, redis } => {
+                let keys = redis.as_ref().map(Keys::new);
+                let mut plan = plan.clone();
+                if let (StoreChoice::Redis { key_prefix, .. }, Some(keys)) = (&mut plan.store, &keys) {
+                    key_prefix.clone_from(&keys.prefix);
+                }
+                let started = tokio::select! {
+                    started = Cluster::start(&plan) => started.map_err(Failure::from),
+                    () = stop.cancelled() => Err(Failure::new("it was ended before anything was measured")),
+                };
+                match started {
+                    Ok(cluster) => Ok(Opened { keys, ..Opened::of(cluster, *transport, &plan.pins) }),
+                    Err(error) => {
+                        // What was started by then has ended.
+                        if let Some(Err(left)) = clear(keys).await {
+                            warn(left);
+                        }
+                        Err(error)
+                    }
+                }
             }
         }
     }
@@ -159,8 +192,14 @@ impl Opened {
             admin: cluster.admin_ports(),
             description: format!("{}{over}{pinned}", cluster.description()),
             cluster: Some(cluster),
+            keys: None,
         }
     }
+}
+
+/// Removes keys, if there are any. `None` if there are none.
+pub(super) async fn clear(keys: Option<Keys>) -> Option<Result<(), String>> {
+    Some(keys?.clear().await)
 }
 
 fn plan(args: &PlaceArgs, pins: &Pins) -> Result<Plan, Failure> {
@@ -170,7 +209,9 @@ fn plan(args: &PlaceArgs, pins: &Pins) -> Result<Plan, Failure> {
             return Err(Failure::usage("--store embedded keeps nothing in Redis: leave --redis or --store out"));
         }
         (Store::Redis, None) => StoreChoice::OwnRedis,
-        (Store::Redis, Some(url)) => StoreChoice::Redis(url.expose().to_owned()),
+        (Store::Redis, Some(url)) => {
+            StoreChoice::Redis { url: url.expose().to_owned(), key_prefix: Keys::new(url).prefix }
+        }
     };
     // Only a Redis that is started with the servers can be put anywhere.
     let redis = pins.redis.clone().filter(|_| store == StoreChoice::OwnRedis);
@@ -214,15 +255,6 @@ fn trust(args: &PlaceArgs) -> Result<Option<Trust>, Failure> {
         }
         None => Ok(None),
     }
-}
-
-/// Whether this Redis answers: its servers would go on trying, as they should.
-async fn ask_redis(url: &RedisUrl) -> Result<(), Failure> {
-    let unusable = |error: &dyn std::fmt::Display| Failure::new(format!("can't use the Redis at {url}: {error}"));
-    let mut options = RedisOptions::new(url.expose()).map_err(|error| unusable(&error))?;
-    options.timeout = COMMAND_PATIENCE;
-    let redis = RedisStore::connect(options).map_err(|error| unusable(&error))?;
-    redis.ping().await.map_err(|error| unusable(&error))
 }
 
 async fn reach(gateways: &Gateways, gateway: &GatewayAddress) -> Result<(), String> {

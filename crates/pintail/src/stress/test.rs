@@ -1,18 +1,16 @@
-//! The measurements of a test: one, several, or a search for the largest load.
+//! The measurements of a test: one or several; [`search`](super::search) has those of a search.
 
-use pintail_bench::condition::Condition;
 use pintail_bench::live::{Display, Progress};
 use pintail_bench::pins::Pins;
-use pintail_bench::profile::Profiles;
 use pintail_bench::reach::Reach;
-use pintail_bench::report::{Machine, Run, Search};
-use pintail_bench::search::{Bisection, Next, Verdict};
+use pintail_bench::report::Machine;
 use pintail_bench::{BotKind, LoadShape, Scenario};
 
 use super::interrupt::Interrupt;
 use super::outcome::{self, Outcome};
 use super::place::Place;
-use super::window::{Measured, Profiling, Task};
+use super::search::Ceiling;
+use super::window::{Measured, Profiling, Task, Unmeasured};
 use crate::config::bench::BuiltIn;
 use crate::config::bench::options::TestArgs;
 use crate::config::bench::scenarios::{BotsArgs, Load};
@@ -95,7 +93,7 @@ async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outc
     outcome::check_folders(&test.options.result)?;
     let reach = Reach::here();
     let place = Place::find(&test.options.place, &test.options.result, pins).await?;
-    let wanted = test.shape().largest();
+    let wanted = test.scenario.whole_rooms(test.shape().largest()).saturating_mul(test.load.connections_each());
     reach.check(wanted, place.other_end()).map_err(|error| Failure::new(error.to_string()))?;
     let seed = test.options.window.seed.unwrap_or_else(rand::random);
     let mut stage = Stage {
@@ -107,12 +105,12 @@ async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outc
     };
     match &test.options.window.find_max {
         Some(condition) => {
-            let most = reach.players_max(stage.place.other_end()) / test.load.players_each.max(1);
-            stage.search(test, condition, most).await?;
+            let ceiling = Ceiling::of(test, reach.players_max(stage.place.other_end()));
+            stage.search(test, condition, ceiling).await?;
         }
         None => stage.repeat(test).await?,
     }
-    if test.options.result.calibrate && !interrupt.soon.is_cancelled() && stage.outcome.death.is_none() {
+    if test.options.result.calibrate && !stage.is_over() {
         // What was measured is worth a report without it.
         if let Err(failure) = stage.calibrate(test, pins).await {
             stage.outcome.notes.push(format!("There is no calibration: {failure}."));
@@ -123,25 +121,26 @@ async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outc
 }
 
 /// What the measurements have in common.
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     task: Task,
     place: Place,
-    progress: Progress,
-    interrupt: &'a Interrupt,
-    outcome: Outcome,
+    pub(super) progress: Progress,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) outcome: Outcome,
 }
 
 impl Stage<'_> {
     /// Whether there is no use in a further measurement.
     fn is_over(&self) -> bool {
-        self.interrupt.soon.is_cancelled() || self.outcome.death.is_some()
+        self.interrupt.soon.is_cancelled() || self.outcome.death.is_some() || self.outcome.failure.is_some()
     }
 
-    async fn measure(&mut self, load: LoadShape, label: &str) -> Result<Measured, Failure> {
-        let opened = tokio::select! {
-            opened = self.place.open() => opened?,
-            () = self.interrupt.soon.cancelled() => return Err(Failure::new("it was ended before anything was measured")),
-        };
+    /// Puts a load on the cluster, or on a new one. `label` says which it is.
+    ///
+    /// # Errors
+    /// See [`Unmeasured`].
+    pub(super) async fn measure(&mut self, load: LoadShape, label: &str) -> Result<Measured, Unmeasured> {
+        let opened = self.place.open(&self.interrupt.soon).await?;
         self.task.measure(opened, load, label, &mut self.progress, self.interrupt).await
     }
 
@@ -153,8 +152,11 @@ impl Stage<'_> {
             match self.measure(test.shape(), &label).await {
                 Ok(measured) => self.take(measured),
                 // What was measured before is worth a report.
-                Err(failure) if self.outcome.runs.is_empty() => return Err(failure),
-                Err(failure) => self.outcome.notes.push(format!("Run {number} was not measured: {failure}.")),
+                Err(unmeasured) if self.outcome.runs.is_empty() => return Err(unmeasured.into()),
+                Err(unmeasured) => {
+                    let why = Failure::from(unmeasured);
+                    self.outcome.notes.push(format!("Run {number} was not measured: {why}."));
+                }
             }
             if self.is_over() {
                 break;
@@ -164,100 +166,39 @@ impl Stage<'_> {
     }
 
     fn take(&mut self, measured: Measured) {
-        let Measured { run, profiles, target, death } = measured;
-        self.outcome.runs.push(run);
+        let Measured { run, profiles, target, death, left } = measured;
+        self.outcome.notes.extend(left);
+        if run.was_measured() || self.outcome.runs.is_empty() {
+            self.outcome.runs.push(run);
+        } else {
+            self.outcome
+                .notes
+                .push("The last run was stopped before anything was measured, and is left out.".to_owned());
+        }
         self.outcome.target = target;
         self.outcome.profiles = profiles;
         self.outcome.death = death;
     }
 
-    /// Tries loads until the largest is known that keeps the condition.
-    async fn search(&mut self, test: &Test, condition: &Condition, most: u64) -> Result<(), Failure> {
-        let unit = test.load.unit.name();
-        let mut search = Bisection::new(test.load.count, most);
-        let mut probes = Vec::new();
-        let mut best = Best::default();
-        let largest = loop {
-            let load = match search.next() {
-                Next::Done(largest) => break largest,
-                Next::Try(load) => load,
-            };
-            let measured =
-                self.measure(Load { count: load, ..test.load }.constant(), &format!("{load} {unit}")).await?;
-            self.outcome.target.clone_from(&measured.target);
-            if self.interrupt.soon.is_cancelled() || measured.death.is_some() {
-                self.outcome.death = measured.death;
-                best.keep_if_empty(measured.run);
-                break None;
-            }
-            let probe = condition.probe(load, std::slice::from_ref(&measured.run));
-            self.progress.finish();
-            crate::output::warn(format_args!(
-                "{load} {unit}: {} ({})",
-                if probe.held { "kept" } else { "broken" },
-                probe.found
-            ));
-            let verdict = if probe.held { Verdict::Held } else { Verdict::Broke };
-            search.found(load, verdict);
-            best.take(load, verdict, measured.run, measured.profiles);
-            probes.push(probe);
-        };
-        let found = Search { condition: condition.to_string(), unit: unit.to_owned(), probes, largest };
-        (self.outcome.runs, self.outcome.profiles) = best.of(largest);
-        self.outcome.search = Some(found);
-        Ok(())
-    }
-
     /// The same load on the trivial server.
     async fn calibrate(&mut self, test: &Test, pins: &Pins) -> Result<(), Failure> {
         let largest = self.outcome.search.as_ref().and_then(|search| search.largest);
-        let load = Load { count: largest.unwrap_or(test.load.count), ..test.load };
+        let load = largest.map_or_else(|| test.shape(), |count| Load { count, ..test.load }.constant());
         let task = Task { profile: Profiling::Off, ..self.task.clone() };
         let opened = Place::open_trivial(pins).await?;
         let label = "the trivial server";
-        let measured = task.measure(opened, load.constant(), label, &mut self.progress, self.interrupt).await?;
+        let measured = task.measure(opened, load, label, &mut self.progress, self.interrupt).await?;
         match measured.death {
             Some(death) => self.outcome.notes.push(format!("There is no calibration: {death}.")),
             None => self.outcome.calibration = Some(measured.run),
         }
+        if !self.place.is_plain_tcp() {
+            self.outcome.notes.push(
+                "The players of the trivial server came over plain TCP, and those of the cluster did not: the multiple has \
+                 the price of WebSockets or TLS in it."
+                    .to_owned(),
+            );
+        }
         Ok(())
-    }
-}
-
-/// The runs of a search that are worth a report: those of the largest load that kept the condition, or if none did, the
-/// last.
-#[derive(Debug, Default)]
-struct Best {
-    kept: Vec<(u64, Run, Profiles)>,
-    last: Option<Run>,
-}
-
-impl Best {
-    fn take(&mut self, load: u64, verdict: Verdict, run: Run, profiles: Profiles) {
-        self.last = Some(run.clone());
-        if verdict == Verdict::Held {
-            // Of a load, at most as many are kept as confirm it; smaller ones are never the result again, unless the larger
-            // are not confirmed.
-            self.kept.push((load, run, profiles));
-        }
-    }
-
-    fn keep_if_empty(&mut self, run: Run) {
-        self.last.get_or_insert(run);
-    }
-
-    fn of(self, largest: Option<u64>) -> (Vec<Run>, Profiles) {
-        // An interrupted search has no result: its best so far is the largest that was kept.
-        let largest = largest.or_else(|| self.kept.iter().map(|(load, ..)| *load).max());
-        let chosen = self.kept.into_iter().filter(|(load, ..)| Some(*load) == largest);
-        let (mut runs, mut profiles) = (Vec::new(), Profiles::default());
-        for (_, run, own) in chosen {
-            runs.push(run);
-            profiles = own;
-        }
-        if runs.is_empty() {
-            runs.extend(self.last);
-        }
-        (runs, profiles)
     }
 }

@@ -8,13 +8,14 @@ use pintail_bench::live::{Moment, Progress};
 use pintail_bench::process::ProcessMeter;
 use pintail_bench::profile::{self, AdminPort, Profiles};
 use pintail_bench::report::{ProcessSample, ProcessUse, Run};
-use pintail_bench::{LoadShape, Meter, Order, Phase, Scenario, drive};
+use pintail_bench::{DriveError, LoadShape, Meter, Order, Phase, Scenario, drive};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::interrupt::Interrupt;
-use super::place::Opened;
+use super::place::{Opened, clear};
 use crate::failure::Failure;
+use crate::output::warn;
 
 /// How long the players may take to leave once they were told to, before nobody waits for them any more.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,6 +48,32 @@ pub(super) struct Measured {
     pub(super) target: String,
     /// The process that ended by itself meanwhile.
     pub(super) death: Option<ClusterError>,
+    /// What its servers have left behind, and how to remove it.
+    pub(super) left: Option<String>,
+}
+
+/// Why there is no measurement.
+#[derive(Debug)]
+pub(super) enum Unmeasured {
+    /// Players were to be there, and not a single one got in, mostly for this reason.
+    NobodyPlays(String),
+    /// Something else went wrong.
+    Failed(Failure),
+}
+
+impl From<Unmeasured> for Failure {
+    fn from(unmeasured: Unmeasured) -> Self {
+        match unmeasured {
+            Unmeasured::NobodyPlays(reason) => Self::new(DriveError::NobodyPlays(reason).to_string()),
+            Unmeasured::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for Unmeasured {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl Task {
@@ -54,7 +81,7 @@ impl Task {
     /// measurement it is.
     ///
     /// # Errors
-    /// If there was no load.
+    /// See [`Unmeasured`].
     pub(super) async fn measure(
         &self,
         mut opened: Opened,
@@ -62,7 +89,7 @@ impl Task {
         label: &str,
         progress: &mut Progress,
         interrupt: &Interrupt,
-    ) -> Result<Measured, Failure> {
+    ) -> Result<Measured, Unmeasured> {
         let order = Order {
             gateways: std::mem::take(&mut opened.gateways),
             scenario: self.scenario.clone(),
@@ -74,6 +101,7 @@ impl Task {
         let servers: Vec<String> = opened.processes.iter().map(|process| process.name.clone()).collect();
         let mut meter = WindowMeter::new(ProcessMeter::new(std::mem::take(&mut opened.processes)), self, &opened.admin);
         let stop = interrupt.soon.child_token();
+        let unit = self.scenario.describe().unit;
         let mut watch = |phase: Phase, sample: &pintail_bench::report::Sample| {
             let phase_label = if label.is_empty() { phase.to_string() } else { format!("{label}: {phase}") };
             let total = match phase {
@@ -81,7 +109,7 @@ impl Task {
                 Phase::Measure => Some(self.duration),
                 Phase::SetUp | Phase::WindDown => None,
             };
-            progress.show(&Moment { phase: &phase_label, total, sample, servers: &servers });
+            progress.show(&Moment { phase: &phase_label, total, unit: &unit, sample, servers: &servers });
         };
         let (driven, death) = {
             let mut driving = pin!(drive(&order, &mut meter, &mut watch, &stop));
@@ -103,10 +131,15 @@ impl Task {
         if let Some(cluster) = opened.cluster {
             cluster.stop().await;
         }
+        let left = clear(opened.keys).await.and_then(Result::err);
+        if let Some(left) = &left {
+            warn(left);
+        }
         match (driven, death) {
-            (Some(Ok(run)), death) => Ok(Measured { run, profiles, target: opened.description, death }),
-            (_, Some(death)) => Err(death.into()),
-            (Some(Err(error)), None) => Err(Failure::new(error.to_string())),
+            (Some(Ok(run)), death) => Ok(Measured { run, profiles, target: opened.description, death, left }),
+            (_, Some(death)) => Err(Unmeasured::Failed(death.into())),
+            (Some(Err(DriveError::NobodyPlays(reason))), None) => Err(Unmeasured::NobodyPlays(reason)),
+            (Some(Err(error)), None) => Err(Unmeasured::Failed(Failure::new(error.to_string()))),
             (None, None) => unreachable!("the load is only given up after a death"),
         }
     }

@@ -1,6 +1,7 @@
 //! A cluster of `pintail` processes on a Redis of its own, and players in it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod bench;
 pub mod events;
 pub mod redis;
 

@@ -36,6 +36,11 @@ pub enum NotComparable {
         /// The second one's.
         after: String,
     },
+    /// They put other loads on their servers.
+    #[error(
+        "these are two different tests: {0}. Give two reports of the same load; --anyway shows the difference all the same"
+    )]
+    OtherLoad(String),
     /// One of them measured nothing.
     #[error("the {0} report has no measured window: run its test again, and let it end")]
     Empty(Which),
@@ -151,15 +156,25 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Compares two reports of the same scenario: what came before, and what came after.
+/// Compares two reports of the same load: what came before, and what came after.
 ///
 /// A difference counts if it is larger than the noise of repeated runs: each figure is judged by Welch's t-test, and all
 /// of them together by Holm's procedure, so that at most one in twenty comparisons of equal servers says that something
 /// changed. Runs are taken to differ by at least half a percent.
 ///
 /// # Errors
-/// If they are of different scenarios, or one has no runs.
+/// If they are of different scenarios, settings or loads, or one has no runs.
 pub fn compare(before: &Report, after: &Report) -> Result<Comparison, NotComparable> {
+    let comparison = compare_anyway(before, after)?;
+    let differences = other_load(before, after);
+    if differences.is_empty() { Ok(comparison) } else { Err(NotComparable::OtherLoad(differences.join("; "))) }
+}
+
+/// The same of two loads that may differ, to see what a setting costs: what differs is among the warnings.
+///
+/// # Errors
+/// If they are of different scenarios, or one has no runs.
+pub fn compare_anyway(before: &Report, after: &Report) -> Result<Comparison, NotComparable> {
     let first_of = |report: &Report, which| report.runs.first().cloned().ok_or(NotComparable::Empty(which));
     let (first, second) = (first_of(before, Which::First)?, first_of(after, Which::Second)?);
     if before.scenario.name != after.scenario.name {
@@ -211,15 +226,6 @@ fn warnings(before: &Report, after: &Report) -> Vec<String> {
             warnings.push(format!("{what} differs: {before}, then {after}. {so}"));
         }
     };
-    const OTHER_LOAD: &str = "These are two different tests: the figures can't be compared.";
-    let settings = |report: &Report| {
-        let settings: Vec<_> = report.scenario.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        settings.join(", ")
-    };
-    differ("The scenario's settings", &settings(before), &settings(after), OTHER_LOAD);
-    differ("The load", &before.shape, &after.shape, OTHER_LOAD);
-    let players = |report: &Report| report.runs.iter().map(|run| run.players).max().unwrap_or_default().to_string();
-    differ("The number of players", &players(before), &players(after), OTHER_LOAD);
     let target = "Compare servers that run in the same way, and change one thing at a time.";
     differ("The target", &before.target, &after.target, target);
     let machine = |report: &Report| {
@@ -227,6 +233,8 @@ fn warnings(before: &Report, after: &Report) -> Vec<String> {
         format!("{} with {} cores, {}", machine.processor, machine.cores, machine.system)
     };
     differ("The machine", &machine(before), &machine(after), "Only the multiples of the trivial server mean anything.");
+    let differences = other_load(before, after).into_iter();
+    warnings.splice(0..0, differences.map(|what| format!("These are two different tests: {what}.")));
     for (which, report) in [(Which::First, before), (Which::Second, after)] {
         if report.interrupted {
             warnings.push(format!("The {which} test was interrupted: it may have ended in an unusual moment."));
@@ -240,6 +248,31 @@ fn warnings(before: &Report, after: &Report) -> Vec<String> {
         );
     }
     warnings
+}
+
+/// By how much of the larger load two of the same may differ: players who come and go are not always as many.
+const PLAYERS_TOLERANCE: f64 = 0.05;
+
+/// In what the loads of two tests differ.
+fn other_load(before: &Report, after: &Report) -> Vec<String> {
+    let settings = |report: &Report| {
+        let settings: Vec<_> = report.scenario.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        settings.join(", ")
+    };
+    let mut differences = Vec::new();
+    let mut differ = |what: &str, before: &str, after: &str| {
+        if before != after {
+            differences.push(format!("{what} {before}, then {after}"));
+        }
+    };
+    differ("the settings are", &settings(before), &settings(after));
+    differ("the load is", &before.shape, &after.shape);
+    let players = |report: &Report| report.runs.iter().map(|run| run.players).max().unwrap_or_default();
+    let (before, after) = (players(before), players(after));
+    if before.abs_diff(after) as f64 > PLAYERS_TOLERANCE * before.max(after) as f64 {
+        differ("as many players were there at once:", &before.to_string(), &after.to_string());
+    }
+    differences
 }
 
 #[cfg(test)]

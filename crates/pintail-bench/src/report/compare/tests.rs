@@ -99,10 +99,13 @@ fn tests_that_differ_are_refused_or_warned_of() {
     after.machine.cores = 64;
     after.shape = "ramp".to_owned();
     after.scenario.settings.insert("rate".to_owned(), "10 /s".to_owned());
-    after.runs[0].players += 1;
+    after.runs[0].players *= 2;
     after.interrupted = true;
-    assert_eq!(compare(&before, &after).expect("one scenario").warnings.len(), 5);
-    assert!(compare(&before, &before).expect("one scenario").warnings.is_empty());
+    let refusal = compare(&before, &after).expect_err("another load").to_string();
+    for difference in ["rate 20 /s", "rate 10 /s", "then ramp", "1200, then 2400", "--anyway"] {
+        assert!(refusal.contains(difference), "{difference}: {refusal}");
+    }
+    assert_eq!(compare_anyway(&before, &after).expect("one scenario").warnings.len(), 5);
 
     after.runs[0].primary = "round trip".to_owned();
     assert!(matches!(compare(&before, &after), Err(NotComparable::OtherMeasure { .. })));
@@ -110,6 +113,15 @@ fn tests_that_differ_are_refused_or_warned_of() {
     assert!(matches!(compare(&before, &after), Err(NotComparable::OtherScenario { .. })));
     after.runs.clear();
     assert_eq!(compare(&before, &after), Err(NotComparable::Empty(Which::Second)));
+}
+
+#[test]
+fn two_tests_of_the_same_load_compare_whatever_their_choices_and_whoever_was_away() {
+    let before = report(1, 1.0, 0.05);
+    let mut after = report(2, 1.0, 0.05);
+    after.seed = Some(8);
+    after.runs.iter_mut().for_each(|run| run.players -= 1);
+    assert_eq!(compare(&before, &after).expect("the same load").warnings, Vec::<String>::new());
 }
 
 #[test]

@@ -313,7 +313,11 @@ pub(super) fn search(search: &Search) -> String {
     ticks.insert(0, (0.0, String::new()));
     Chart {
         title: format!("Search for the most {} with {}", search.unit, search.condition),
-        description: search.largest.map_or("None kept it.".to_owned(), |load| format!("{} kept it.", count(load))),
+        description: match search.largest {
+            Some(load) => format!("{} kept it.", count(load)),
+            None if search.interrupted => "None kept it until the search was interrupted.".to_owned(),
+            None => "None kept it.".to_owned(),
+        },
         x: Axis::named(ticks, end),
         y: Axis::from_zero(most as f64, 1.0, compact),
         lines,

@@ -1,5 +1,5 @@
-//! The report as one HTML file: nothing is fetched, and nothing of it is a script but what flame graphs bring along, each
-//! in a frame of its own that can't reach the page.
+//! The report as one HTML file: nothing is fetched, and nothing of the page is a script. Flame graphs bring some along, and
+//! get a line of ours before them, each in a frame of its own that can't reach the page.
 
 mod axis;
 mod chart;
@@ -18,7 +18,11 @@ const STYLE: &str = include_str!("page.css");
 
 /// The report as one HTML file that needs no network: for a browser, a phone, a printer or a screen reader.
 pub fn html(report: &Report) -> String {
-    let title = format!("{} with {}", report.scenario.name, amount(Summary::of(&report.runs).players(), "player"));
+    let title = format!(
+        "{} with {}",
+        report.scenario.name,
+        amount(Summary::of(&report.runs).players(), report.scenario.unit_of_one())
+    );
     let body = [
         header(report, &title),
         section("Checks", &checks(report)),
@@ -127,7 +131,8 @@ fn tab_style(runs: usize) -> String {
 
 fn tables(report: &Report) -> String {
     let summary = Summary::of(&report.runs);
-    [latency(report, &summary), runs(&report.runs), processes(&summary), counts(&summary), errors(&summary)].concat()
+    [latency(report, &summary), runs(&report.runs), processes(report, &summary), counts(&summary), errors(&summary)]
+        .concat()
 }
 
 fn latency(report: &Report, summary: &Summary<'_>) -> String {
@@ -157,7 +162,7 @@ fn runs(runs: &[Run]) -> String {
     table("Runs", &headings, &rows.collect::<Vec<_>>())
 }
 
-fn processes(summary: &Summary<'_>) -> String {
+fn processes(report: &Report, summary: &Summary<'_>) -> String {
     let rows = summary.processes().into_iter().map(|process| {
         vec![
             process.name,
@@ -171,7 +176,8 @@ fn processes(summary: &Summary<'_>) -> String {
         ]
     });
     let each = format!("per {}", summary.primary);
-    let headings = ["", "CPU", "of a core", "in kernel", &each, "memory", "growth", "per player"];
+    let per_player = format!("per {}", report.scenario.unit_of_one());
+    let headings = ["", "CPU", "of a core", "in kernel", &each, "memory", "growth", &per_player];
     table("CPU and memory", &headings, &rows.collect::<Vec<_>>())
 }
 
@@ -195,9 +201,15 @@ fn search(report: &Report) -> String {
     let Some(search) = &report.search else { return String::new() };
     let rows = search.probes.iter().map(|probe| {
         let word = if probe.held { "kept" } else { "broken" };
-        vec![format!("{} {}", count(probe.load), search.unit), word.to_owned(), probe.found.clone()]
+        let generator = probe.generator.as_ref().map(|generator| {
+            let trouble = generator.trouble.as_ref().map(|trouble| format!("{trouble}.")).unwrap_or_default();
+            format!("{} {} {trouble}", generator.core_words(), generator.late_words()).trim_end().to_owned()
+        });
+        let load = format!("{} {}", count(probe.load), search.unit);
+        vec![load, word.to_owned(), probe.found.clone(), generator.unwrap_or_else(unknown)]
     });
-    let table = table("Loads that were tried", &["load", &search.condition, "found"], &rows.collect::<Vec<_>>());
+    let headings = ["load", &search.condition, "found", "load generator"];
+    let table = table("Loads that were tried", &headings, &rows.collect::<Vec<_>>());
     format!("<div class=\"charts wordy\">\n{}{table}</div>\n", charts::search(search))
 }
 
@@ -236,6 +248,7 @@ fn facts(report: &Report) -> String {
         ("command", report.command.join(" ")),
         ("scenario", report.scenario.name.clone()),
         ("settings", settings.collect::<Vec<_>>().join(", ")),
+        ("seed", report.seed.map_or_else(unknown, |seed| seed.to_string())),
         ("load", report.shape.clone()),
         ("target", report.target.clone()),
         ("processor", format!("{}, {}", machine.processor, amount(machine.cores.into(), "core"))),

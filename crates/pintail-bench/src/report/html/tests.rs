@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -78,9 +79,10 @@ fn check_attributes(text: &str) -> Result<(), String> {
 fn report_with(text: &str) -> Report {
     let mut report = SAMPLE.clone();
     let with = |name: &mut String| name.push_str(text);
-    for field in [&mut report.pintail, &mut report.target, &mut report.shape, &mut report.scenario.name] {
+    for field in [&mut report.pintail, &mut report.target, &mut report.shape] {
         with(field);
     }
+    [&mut report.scenario.name, &mut report.scenario.unit].into_iter().for_each(with);
     [&mut report.machine.processor, &mut report.machine.system].into_iter().for_each(with);
     report.command.iter_mut().chain(&mut report.notes).for_each(with);
     report.scenario.settings = report.scenario.settings.into_iter().map(|(k, v)| (k + text, v + text)).collect();
@@ -93,7 +95,10 @@ fn report_with(text: &str) -> Report {
     }
     let search = report.search.as_mut().expect("the sample has a search");
     [&mut search.condition, &mut search.unit].into_iter().for_each(with);
-    search.probes.iter_mut().for_each(|probe| with(&mut probe.found));
+    for probe in &mut search.probes {
+        with(&mut probe.found);
+        probe.generator.iter_mut().flat_map(|generator| &mut generator.trouble).for_each(with);
+    }
     report.checks.iter_mut().for_each(|check| [&mut check.condition, &mut check.found].into_iter().for_each(with));
     report.profiles.iter_mut().for_each(|profile| [&mut profile.server, &mut profile.svg].into_iter().for_each(with));
     report
@@ -155,10 +160,12 @@ fn a_report_of_nothing_is_a_page_too() {
     assert!(page.contains("was interrupted") && !page.contains("script-src"));
 }
 
-/// For whoever works on how the page looks: `PINTAIL_SAMPLE_PAGE=FILE cargo test -p pintail-bench sample_page`.
+/// Whoever works on how the page looks keeps it: `PINTAIL_SAMPLE_PAGE=FILE cargo test -p pintail-bench sample_page`.
 #[test]
-fn the_sample_page_can_be_looked_at() {
-    if let Some(path) = std::env::var_os("PINTAIL_SAMPLE_PAGE") {
-        std::fs::write(path, html(&SAMPLE)).expect("the page");
-    }
+fn the_sample_page_can_be_kept_as_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = std::env::var_os("PINTAIL_SAMPLE_PAGE").map_or(folder.path().join("page.html"), PathBuf::from);
+    std::fs::write(&path, html(&SAMPLE)).expect("the page");
+    let kept = std::fs::read_to_string(&path).expect("it is UTF-8, as it says");
+    assert!(kept.contains("charset=\"utf-8\"") && elements(&kept).is_ok(), "{}", path.display());
 }

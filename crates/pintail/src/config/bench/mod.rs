@@ -1,11 +1,13 @@
 //! `pintail bench`: its command line. What a stress test does stands there and nowhere else, neither in the environment
-//! nor in a file: so a report's command line is all that it takes to repeat it.
+//! nor in a file: so a report's command line, with the seed that it names, is all that it takes to repeat it.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`options`] | what every scenario has: where, how long, what is reported |
 //! | [`scenarios`] | what the players do, and how many there are |
 
+#[cfg(test)]
+mod examples;
 pub(crate) mod options;
 pub(crate) mod scenarios;
 
@@ -109,6 +111,9 @@ pub(crate) struct CompareArgs {
     /// End with exit code 3 if a figure got worse, beyond the noise
     #[arg(long)]
     pub(crate) fail_if_worse: bool,
+    /// Compare tests of different settings or loads too, to see what the difference costs
+    #[arg(long)]
+    pub(crate) anyway: bool,
 }
 
 /// `pintail bench report`.

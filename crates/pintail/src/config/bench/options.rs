@@ -50,6 +50,9 @@ pub(crate) struct PlaceArgs {
     pub(crate) store: Store,
 
     /// A Redis that runs, for the servers of --self; they keep to keys of their own that begin with `bench-`
+    ///
+    /// The test removes them at its end. What one has left that was killed:
+    /// redis-cli --scan --pattern 'bench-*' | xargs redis-cli unlink
     #[arg(long, value_name = "URL", requires = "own")]
     pub(crate) redis: Option<RedisUrl>,
 
@@ -147,8 +150,8 @@ pub(crate) struct ResultArgs {
 
     /// Put the same load on a trivial server too, and report how many times its CPU time Pintail took
     ///
-    /// It is one process and one thread that answers as little as can be, over plain TCP whatever the transport: what this
-    /// machine takes at least. For `echo` and `broadcast`.
+    /// It is one process and one thread that answers as little as can be: what this machine takes at least. Its players come
+    /// over plain TCP, whatever --transport and --tls say. For `echo` and `broadcast`.
     #[arg(long)]
     pub(crate) calibrate: bool,
 }

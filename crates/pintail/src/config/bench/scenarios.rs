@@ -2,7 +2,7 @@
 
 use clap::{Args, value_parser};
 use pintail_bench::scenario::{
-    Arena, Broadcast, Churn, Connect, Cycle, Echo, EchoGame, Lobby, Match, RequestLimit, Scenario,
+    Arena, Broadcast, Churn, Connect, Cycle, Echo, EchoGame, Lobby, Match, PAYLOAD_BYTES_MIN, RequestLimit, Scenario,
 };
 use pintail_bench::{BotKind, LoadShape};
 
@@ -43,6 +43,15 @@ impl Unit {
 }
 
 impl Load {
+    /// How many connections each player of a [`LoadShape`] has at most: of a worker, those of the two players who work, and
+    /// of the two who come to take their places.
+    pub(crate) const fn connections_each(self) -> u64 {
+        match self.unit {
+            Unit::Players | Unit::Rooms => 1,
+            Unit::Workers => 4,
+        }
+    }
+
     /// The load that is the same all the time.
     pub(crate) fn constant(self) -> LoadShape {
         LoadShape::Constant(self.count.saturating_mul(self.players_each))
@@ -156,7 +165,7 @@ pub(crate) struct ArenaArgs {
     after_help = "\
 Examples:
   pintail bench lobby --self --workers 8
-  pintail bench lobby --self --whole-games --find-max 'p99 of start<1s'"
+  pintail bench lobby --self --whole-games --find-max 'p99 of start game<1s'"
 )]
 pub(crate) struct LobbyArgs {
     /// How many work side by side
@@ -319,9 +328,9 @@ fn payload_bytes(text: &str) -> Result<usize, String> {
     bytes_from(1, text)
 }
 
-/// A message of an open loop carries when it should have been sent, and by whom.
+/// A message of an open loop carries when it should have been sent.
 fn timed_payload_bytes(text: &str) -> Result<usize, String> {
-    bytes_from(16, text)
+    bytes_from(PAYLOAD_BYTES_MIN, text)
 }
 
 /// What fits into a frame, with what stands before a payload.
@@ -400,7 +409,7 @@ mod tests {
             ("echo --gateways 2", "--self"),
             ("echo --runs 2 --find-max p99<1s", "cannot be used with"),
             ("echo --payload 0", "from 1 to"),
-            ("broadcast --payload 8", "from 16 to"),
+            ("broadcast --payload 8", "from 9 to"),
             ("broadcast --rate 0", "from 0.001 to 1000"),
             ("broadcast --rooms 1 --players 1", "cannot be used with"),
             ("broadcast --room-size 1", "2..=100"),
