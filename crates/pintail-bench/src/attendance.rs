@@ -35,7 +35,8 @@ impl Attendance {
     pub fn of(scenario: &Scenario, load: LoadShape) -> Self {
         let habit = match scenario {
             Scenario::Connect(_) => Habit::Arrive,
-            Scenario::Churn(_) => Habit::ComeAndGo,
+            // Where an author's games are short, few players are in one at any moment.
+            Scenario::Churn(_) | Scenario::Bots(_) => Habit::ComeAndGo,
             _ => Habit::Stay,
         };
         Self { wanted: scenario.whole_rooms(load.largest()), habit }

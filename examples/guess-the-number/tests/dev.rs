@@ -26,7 +26,7 @@ async fn message(events: &mut Events) -> serde_json::Value {
 #[test]
 fn bots_race_as_a_stress_test() {
     let mut test = Program::new(env!("CARGO_BIN_EXE_guess-the-number"))
-        .args("bench race --self --store embedded --rooms 2 --duration 1s --warm-up 0".split(' '))
+        .args("bench race --self --store embedded --duration 1s --warm-up 0".split(' '))
         .args(["--fail-if", "errors>0", "--fail-if", "throughput<1"])
         .start();
     let status = test.wait_for_end();
