@@ -8,6 +8,8 @@ use pintail_tls::{HandshakeError, Stream, Trust};
 use thiserror::Error;
 use tokio::net::TcpStream;
 
+use crate::player::wire::Wire;
+
 /// The gateways of a cluster, and whose certificates are good there.
 #[derive(Debug, Clone, Default)]
 pub struct Gateways {
@@ -31,11 +33,32 @@ pub enum DialError {
     NobodyTrusted,
 }
 
+/// Why a load can't be put on an address.
+#[derive(Debug, Error)]
+pub enum NoGateway {
+    /// There is no connection.
+    #[error(transparent)]
+    Unreachable(#[from] DialError),
+    /// Someone answers, or hangs up.
+    #[error("what answers there does not speak as a Pintail gateway does")]
+    SomeoneElse,
+}
+
 impl Gateways {
     /// Those at addresses without TLS.
     #[must_use]
     pub fn plain(addresses: Vec<GatewayAddress>) -> Self {
         Self { addresses, trust: None }
+    }
+
+    /// Sees whether a gateway is at an address. The caller sets the deadline.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn greet(&self, address: &GatewayAddress) -> Result<(), NoGateway> {
+        let stream = self.dial(address).await?;
+        let greeting = async { Wire::over(stream, address).await?.greet().await };
+        greeting.await.map_err(|_| NoGateway::SomeoneElse)
     }
 
     /// Connects to a gateway, and greets it by TLS if its address says so. The caller sets the deadline.

@@ -41,6 +41,6 @@ pub mod trivial;
 
 pub use bot::{Bot, BotContext, BotKind, Bots};
 pub use drive::{DriveError, LoadShape, Order, Phase, drive};
-pub use gateways::Gateways;
+pub use gateways::{DialError, Gateways, NoGateway};
 pub use meter::{Meter, Unmetered};
 pub use scenario::Scenario;

@@ -141,10 +141,33 @@ fn a_threshold_sets_the_exit_code() {
     let (code, said) = run(&format!("echo {quick} --fail-if p99>1min --fail-if throughput>0"));
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("error: `throughput>0`"), "{said}");
-    for nonsense in ["--fail-if nonsense>0", "--json /nowhere/report.json"] {
-        let (code, said) = run(&format!("echo {quick} {nonsense}"));
-        assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_started() {
+    let (directory, json) = report_file();
+    let (folder, json) = (directory.path().display(), json.display());
+    let of_own = [
+        "--fail-if nonsense>0".to_owned(),
+        "--json /nowhere/report.json".to_owned(),
+        "--json /proc/report.json".to_owned(),
+        format!("--json {folder}"),
+        format!("--json {json} --html {json}"),
+        "--profile".to_owned(),
+        "--ramp 2s".to_owned(),
+        "--find-max p99>50ms".to_owned(),
+    ];
+    let quick = "--self --store embedded --players 3 --duration 300ms --warm-up 100ms";
+    let of_running =
+        ["--transport websocket", "--tls", "--gateways 2", "--lobby-servers 2", "--game-servers 2", "--store embedded"];
+    let own = of_own.iter().map(|nonsense| format!("echo {quick} {nonsense}"));
+    let running = of_running.iter().map(|nonsense| format!("echo --target 127.0.0.1:1 {nonsense}"));
+    for line in own.chain(running) {
+        let (code, said) = run(&line);
+        assert_eq!(code, Some(2), "{line}: {said}");
     }
+    let (code, said) = run(&format!("report {json} --html {json}"));
+    assert_eq!(code, Some(2), "{said}");
 }
 
 #[test]
@@ -268,6 +291,24 @@ fn a_cluster_that_is_not_there_is_named() {
 }
 
 #[test]
+fn whoever_listens_and_is_no_gateway_is_named_at_once() {
+    let someone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = someone.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // One that speaks HTTP to whoever comes, then one that says nothing at all.
+        let (mut first, _) = someone.accept().unwrap();
+        first.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _silent = someone.accept().unwrap();
+        std::thread::sleep(PATIENCE);
+    });
+    for why in ["does not speak as a Pintail gateway does", "nothing was heard"] {
+        let (code, said) = run(&format!("echo --target {address}"));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_redis_that_others_use_is_shared_with_them_or_named_if_it_is_not_there() {
     let redis = RedisServer::start();
     let mut peek = Peek::at(redis.address());
@@ -362,7 +403,7 @@ fn a_load_over_websockets_is_set_against_the_trivial_server_over_tcp_with_a_word
     let (code, said) = run(&line);
     assert_eq!(code, Some(0), "{said}");
     let report = read(&json);
-    assert!(report.notes.iter().any(|note| note.contains("over TCP")), "{:?}", report.notes);
+    assert!(report.notes.iter().any(|note| note.contains("over plain TCP")), "{:?}", report.notes);
     // Both loads grow from one player, so each first second begins with fewer than the last ends with.
     let trivial = report.calibration.unwrap();
     assert_eq!((report.runs[0].players, trivial.players), (4, 4));

@@ -131,11 +131,23 @@ pub enum ClusterError {
     },
 }
 
+impl ClusterError {
+    /// The same without what a process said last: for a report, where it would stand among other things.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let whole = self.to_string();
+        whole.split_once(LAST_WORDS).map_or(whole.as_str(), |(short, _)| short).to_owned()
+    }
+}
+
+/// What comes before the last words of a process.
+const LAST_WORDS: &str = "; it said last:";
+
 /// What a process said last, for the end of a sentence.
 fn last_words(lines: &[String]) -> String {
     match lines {
         [] => "; it said nothing".to_owned(),
-        lines => format!("; it said last:\n  {}", lines.join("\n  ")),
+        lines => format!("{LAST_WORDS}\n  {}", lines.join("\n  ")),
     }
 }
 

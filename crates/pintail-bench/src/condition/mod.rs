@@ -121,6 +121,13 @@ impl Condition {
         Probe { load, held: false, found: format!("{}: {reason}", only(0, attendance.wanted())), generator: None }
     }
 
+    /// Whether a load that grows can break it: it is about what must not get larger. `throughput>1000` is kept by every load
+    /// that is large enough, and says nothing of the largest.
+    #[must_use]
+    pub fn bounds_a_load(&self) -> bool {
+        !self.relation.wants_large()
+    }
+
     /// The measure that it names, if it is about how long something takes.
     pub fn measure(&self) -> Option<&str> {
         self.figure.of.as_deref().filter(|_| self.figure.is_of_measure())

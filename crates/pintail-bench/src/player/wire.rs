@@ -12,7 +12,9 @@ use pintail_core::GatewayAddress;
 use pintail_core::gateway_address::Transport;
 use pintail_core::limits::CLIENT_FRAME_BYTES_MAX;
 use pintail_tls::Stream;
+use pintail_wire::encode_frame;
 use pintail_wire::frame::LENGTH_BYTES;
+use pintail_wire::kind::client as kind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Config, Error, Limits, Message, WebSocketStream};
@@ -28,6 +30,9 @@ pub(crate) const SCRATCH_BYTES: usize = 2 * FRAME_BYTES_MAX;
 
 /// How many messages of a WebSocket are taken before what came of them is written.
 const MESSAGES_AT_ONCE: usize = 256;
+
+/// What a gateway sends back if it is one.
+const GREETING: &[u8] = b"pintail-bench";
 
 /// How many bytes a WebSocket collects before it writes them.
 const FLUSH_BYTES: usize = 16 * 1024;
@@ -54,12 +59,31 @@ enum Link {
 impl Wire {
     /// Connects. The caller sets the deadline.
     pub(crate) async fn dial(gateways: &Gateways, address: &GatewayAddress) -> Result<Self, Trouble> {
-        let stream = gateways.dial(address).await?;
+        Self::over(gateways.dial(address).await?, address).await
+    }
+
+    /// Speaks over a connection to this address.
+    pub(crate) async fn over(stream: Stream, address: &GatewayAddress) -> Result<Self, Trouble> {
         let link = match address.transport() {
             Transport::Tcp => Link::Tcp(stream),
             Transport::WebSocket { .. } => Link::WebSocket(Box::new(upgrade(address, stream).await?)),
         };
         Ok(Self { link, out: BytesMut::new(), partial: Vec::new() })
+    }
+
+    /// Whether a gateway is at the other end: it answers pings, also before a login. The caller sets the deadline.
+    pub(crate) async fn greet(&mut self) -> Result<(), Trouble> {
+        encode_frame(&mut self.out, kind::PING, GREETING);
+        let mut scratch = vec![0; SCRATCH_BYTES];
+        let mut answer = Err(Trouble::Malformed);
+        let mut take = |kind: u8, body: &[u8], _: &mut BytesMut| {
+            if kind == kind::PONG && body == GREETING {
+                answer = Ok(());
+            }
+            Ok(())
+        };
+        poll_fn(|cx| self.poll(cx, &mut scratch, &mut take)).await?;
+        answer
     }
 
     /// Where frames are queued. They leave with the next [`poll`](Self::poll).

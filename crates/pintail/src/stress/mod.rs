@@ -81,6 +81,11 @@ fn compare(args: &CompareArgs) -> Result<(), Failure> {
 }
 
 fn show(args: &ReportArgs) -> Result<(), Failure> {
+    if args.html.as_ref() == Some(&args.report) {
+        return Err(Failure::usage(
+            "the page would replace the report that it is made of: name another file with --html",
+        ));
+    }
     let report = report::read(&args.report)?;
     match &args.html {
         None => print(report::table(&report, paint()).trim_end()),

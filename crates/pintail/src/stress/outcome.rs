@@ -1,5 +1,6 @@
 //! The report of a test, and its exit code.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -80,7 +81,7 @@ impl Outcome {
     fn all_notes(&self, test: &Test, told: Option<Told>) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(death) = &self.death {
-            notes.push(format!("The test ended early: {death}"));
+            notes.push(format!("The test ended early: {}", death.in_short()));
         } else if told.is_some() {
             notes.push("The test was interrupted: the figures are of what was measured until then.".to_owned());
         } else if let Some(failure) = &self.failure {
@@ -176,21 +177,32 @@ pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told
     verdict(&report).map_or(printed, |broken| Err(Failure::with_code(THRESHOLD, broken)))
 }
 
-/// Looks for the folders of the files that will be written: nobody wants to hear of them after the test.
+/// Looks whether the files can be written: nobody wants to hear after the test that they can't.
 ///
 /// # Errors
-/// If one is not there.
-pub(super) fn check_folders(result: &ResultArgs) -> Result<(), Failure> {
-    for path in [&result.json, &result.html].into_iter().flatten() {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            let (path, folder) = (path.display(), folder.display());
-            return Err(Failure::usage(format!(
-                "{path} can't be written, as there is no folder {folder}: make it first"
-            )));
-        }
+/// If one can't.
+pub(super) fn check_files(result: &ResultArgs) -> Result<(), Failure> {
+    if result.json.is_some() && result.json == result.html {
+        return Err(Failure::usage("--json and --html name the same file: one would replace the other"));
     }
-    Ok(())
+    [&result.json, &result.html].into_iter().flatten().try_for_each(|path| check_file(path))
+}
+
+fn check_file(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let refuse = |why: String| Err(Failure::usage(format!("{} can't be written, {why}", path.display())));
+    if !folder.is_dir() {
+        return refuse(format!("as there is no folder {}: make it first", folder.display()));
+    }
+    if path.is_dir() {
+        return refuse("as it is a folder: name a file in it".to_owned());
+    }
+    // What is there already stays until there is something to replace it.
+    let opened = match path.exists() {
+        true => File::options().append(true).open(path).map(drop),
+        false => tempfile::tempfile_in(folder).map(drop),
+    };
+    opened.or_else(|error| refuse(format!("{error}: choose another place")))
 }
 
 /// The first threshold that was broken, as a sentence.

@@ -258,8 +258,8 @@ fn trust(args: &PlaceArgs) -> Result<Option<Trust>, Failure> {
 }
 
 async fn reach(gateways: &Gateways, gateway: &GatewayAddress) -> Result<(), String> {
-    match timeout(CONNECT_TIMEOUT, gateways.dial(gateway)).await {
-        Ok(Ok(_)) => Ok(()),
+    match timeout(CONNECT_TIMEOUT, gateways.greet(gateway)).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("nothing was heard for {} s", CONNECT_TIMEOUT.as_secs())),
     }

@@ -84,13 +84,37 @@ pub(super) async fn run(test: &Test, pins: &Pins, machine: Machine) -> Result<()
     }
 }
 
-async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outcome, Failure> {
-    if test.options.result.calibrate && !pintail_bench::trivial::can_take(&test.scenario) {
+/// What the command line's parser can't see: settings that mean nothing together.
+///
+/// # Errors
+/// With what to do instead.
+fn check_settings(test: &Test) -> Result<(), Failure> {
+    let TestArgs { window, result, .. } = &test.options;
+    if result.calibrate && !pintail_bench::trivial::can_take(&test.scenario) {
         return Err(Failure::usage(
             "--calibrate is for `echo` and `broadcast`, whose messages the trivial server answers: leave it out",
         ));
     }
-    outcome::check_folders(&test.options.result)?;
+    if let Some(condition) = window.find_max.as_ref().filter(|condition| !condition.bounds_a_load()) {
+        return Err(Failure::usage(format!(
+            "--find-max looks for the largest load that keeps `{condition}`, which no load breaks by being large: say what \
+             must not be exceeded, as in 'p99<50ms'"
+        )));
+    }
+    if window.ramp.is_some_and(|ramp| ramp.0 > window.duration.0) {
+        return Err(Failure::usage(
+            "--ramp is longer than --duration, so the load would never be reached: measure longer",
+        ));
+    }
+    if result.profile && result.html.is_none() && result.json.is_none() {
+        return Err(Failure::usage("--profile collects flame graphs for the report: say where to with --html FILE"));
+    }
+    Ok(())
+}
+
+async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outcome, Failure> {
+    check_settings(test)?;
+    outcome::check_files(&test.options.result)?;
     let reach = Reach::here();
     let place = Place::find(&test.options.place, &test.options.result, pins).await?;
     let wanted = test.scenario.whole_rooms(test.shape().largest()).saturating_mul(test.load.connections_each());

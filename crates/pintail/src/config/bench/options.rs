@@ -46,34 +46,34 @@ pub(crate) struct PlaceArgs {
 
     /// What the servers of --self share: a redis-server that is started with them, or the embedded store, for which they
     /// are one process
-    #[arg(long, value_name = "STORE", default_value = "redis", requires = "own")]
+    #[arg(long, value_name = "STORE", default_value = "redis", requires = "own", conflicts_with = "target")]
     pub(crate) store: Store,
 
     /// A Redis that runs, for the servers of --self; they keep to keys of their own that begin with `bench-`
     ///
     /// The test removes them at its end. What one has left that was killed:
     /// redis-cli --scan --pattern 'bench-*' | xargs redis-cli unlink
-    #[arg(long, value_name = "URL", requires = "own")]
+    #[arg(long, value_name = "URL", requires = "own", conflicts_with = "target")]
     pub(crate) redis: Option<RedisUrl>,
 
     /// How many gateways --self starts
-    #[arg(long, value_name = "N", default_value = "1", requires = "own", value_parser = server_count())]
+    #[arg(long, value_name = "N", default_value = "1", requires = "own", conflicts_with = "target", value_parser = server_count())]
     pub(crate) gateways: u32,
 
     /// How many lobby servers --self starts
-    #[arg(long, value_name = "N", default_value = "1", requires = "own", value_parser = server_count())]
+    #[arg(long, value_name = "N", default_value = "1", requires = "own", conflicts_with = "target", value_parser = server_count())]
     pub(crate) lobby_servers: u32,
 
     /// How many game servers --self starts
-    #[arg(long, value_name = "N", default_value = "1", requires = "own", value_parser = server_count())]
+    #[arg(long, value_name = "N", default_value = "1", requires = "own", conflicts_with = "target", value_parser = server_count())]
     pub(crate) game_servers: u32,
 
     /// How the players of --self connect
-    #[arg(long, value_name = "TRANSPORT", default_value = "tcp", requires = "own")]
+    #[arg(long, value_name = "TRANSPORT", default_value = "tcp", requires = "own", conflicts_with = "target")]
     pub(crate) transport: Transport,
 
     /// Have the players of --self connect with TLS, by a certificate that is made for the test
-    #[arg(long, requires = "own")]
+    #[arg(long, requires = "own", conflicts_with = "target")]
     pub(crate) tls: bool,
 
     /// Which cores the parts run on: `auto`, `off`, or such as `servers=0,load=1,redis=1` (several: `servers=0-2+5`)
