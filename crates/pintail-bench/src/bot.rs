@@ -101,8 +101,9 @@ impl<'a> BotContext<'a> {
         self.ticket.stage()
     }
 
-    /// Sends an input to the game. When too many are unacknowledged it is not sent, which counts as an error; after the
-    /// measured window nothing is sent. Whether it was.
+    /// Sends an input to the game. When too many are unacknowledged it is held back, which counts as an error; after the measured
+    /// window nothing is sent. Whether it was. What [should have been sent](Sent::is_due) is worth an
+    /// [`expect`](Self::expect), or a load would look the better the less of it gets through.
     pub fn send(&mut self, payload: &[u8]) -> Sent {
         if !self.stage().is_in_time(self.due) {
             return Sent::Not;
@@ -197,8 +198,18 @@ impl<'a> BotContext<'a> {
 pub enum Sent {
     /// It was, or will be when the game's pause is over.
     Sent,
-    /// It was not, and never will be.
+    /// It should have been, and never will be: too many were unacknowledged, or the player is out of the game.
+    HeldBack,
+    /// It was not to be: the measured window is over.
     Not,
+}
+
+impl Sent {
+    /// Whether it was due in the measured window, sent or not.
+    #[must_use]
+    pub fn is_due(self) -> bool {
+        self != Self::Not
+    }
 }
 
 /// Whether inputs are measured.

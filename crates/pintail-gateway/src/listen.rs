@@ -106,20 +106,26 @@ impl Protocol {
     }
 
     async fn serve(self, gateway: Arc<Gateway>, client: Client) -> io::Result<()> {
-        let Client { stream, stranger, entry } = client;
+        let Client { stream, mut stranger, entry } = client;
         let socket = TcpStream::from_std(stream)?;
         let stream = match &gateway.encryption {
             None => Stream::from(socket),
             // Boxed, so that it takes no memory of those who have long become clients; what follows likewise.
             Some(tls) => match Box::pin(tls.handshake(&gateway, self, socket, &stranger)).await? {
-                Some(stream) => stream,
+                Some(stream) => {
+                    stranger.came_on();
+                    stream
+                }
                 None => return Ok(()),
             },
         };
         let transport = match self {
             Self::Tcp => tcp(stream)?,
             Self::Http => match Box::pin(serve_http(&gateway, stream, &stranger, &entry)).await? {
-                Some(transport) => transport,
+                Some(transport) => {
+                    stranger.came_on();
+                    transport
+                }
                 None => return Ok(()),
             },
         };

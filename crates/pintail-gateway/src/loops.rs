@@ -76,9 +76,11 @@ impl Loops {
 
     /// Resolves when each of them has come round once.
     pub(crate) async fn come_round(&self) {
-        for handle in &self.handles {
+        // All are asked before one is waited for: how late they are must not add up.
+        let rounds: Vec<_> = self.handles.iter().map(|handle| handle.spawn(async {})).collect();
+        for round in rounds {
             // One that has ended has nothing to be late with.
-            let _ = handle.spawn(async {}).await;
+            let _ = round.await;
         }
     }
 

@@ -138,16 +138,20 @@ impl GatewayServer {
     /// # Errors
     /// If a newer server takes this one's place in the registry.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RoleError> {
+        let Some(count) = self.config.threads else { return self.run_on(Loops::here(), stop).await };
+        let (loops, threads) =
+            Loops::start(count).map_err(|error| RoleError::Internal(format!("no thread for the clients: {error}")))?;
+        let ended = self.run_on(loops, stop).await;
+        threads.join().await;
+        ended
+    }
+
+    /// The same, with its clients and links on these loops.
+    pub(crate) async fn run_on(self, loops: Loops, stop: CancellationToken) -> Result<(), RoleError> {
         let (metrics, mut registry) = Metrics::new();
         let (store, common) = CommonMetrics::observe(self.store.clone());
         let (identity_tx, identity) = watch::channel(None);
         let (heard_tx, heard) = mpsc::channel(HEARD_MAX);
-        let (loops, threads) = match self.config.threads {
-            None => (Loops::here(), None),
-            Some(count) => Loops::start(count)
-                .map(|(loops, threads)| (loops, Some(threads)))
-                .map_err(|error| RoleError::Internal(format!("no thread for the clients: {error}")))?,
-        };
         let (otlp, version) = (self.config.server.otlp.as_ref(), &self.config.server.version);
         let (tracer, _exporter) = Tracer::start(otlp, Kind::Gateway, version, identity.clone());
         tracer.register_metrics(&mut registry);
@@ -190,18 +194,16 @@ impl GatewayServer {
         let mut main = MainLoop::new(gateway.clone(), identity_tx, &membership);
         let ended = main.run(members, &stop).await;
 
+        // While it stops, the threads need not come round: it is not stuck.
+        drop(watch);
         gateway.tell_clients_to_leave();
         gateway.tasks.close();
         gateway.tasks.wait().await;
-        drop(watch);
         admin_stop.cancel();
         servers.close();
         servers.wait().await;
         main.keeper.stop().await;
         membership.leave().await;
-        if let Some(threads) = threads {
-            threads.join().await;
-        }
         ended
     }
 

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// How many connections may be silent at once.
 const STRANGERS_MAX: usize = 1024;
 
-/// How long each of them has before it must make room: longer than a login takes to cross an ocean.
+/// How long each of them has before it must make room: longer than a login takes to cross an ocean. A handshake before it, of
+/// TLS or of HTTP, has as long again.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// The silent connections of one port, oldest first.
@@ -38,6 +39,16 @@ struct Silent {
 struct Waiting {
     since: Instant,
     crowded_out: CancellationToken,
+}
+
+impl Silent {
+    /// Its number: those that came later have larger ones.
+    fn add(&mut self, waiting: Waiting) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.waiting.insert(number, waiting);
+        number
+    }
 }
 
 impl Strangers {
@@ -67,10 +78,8 @@ impl Strangers {
             }
             oldest.remove().crowded_out.cancel();
         }
-        let number = silent.next;
-        silent.next += 1;
         let crowded_out = CancellationToken::new();
-        silent.waiting.insert(number, Waiting { since: now, crowded_out: crowded_out.clone() });
+        let number = silent.add(Waiting { since: now, crowded_out: crowded_out.clone() });
         Ok(Stranger { strangers: self.clone(), number, crowded_out })
     }
 
@@ -88,6 +97,15 @@ pub(crate) struct Stranger {
 }
 
 impl Stranger {
+    /// It has done what comes before the login: its time begins anew.
+    pub(crate) fn came_on(&mut self) {
+        let mut silent = self.strangers.lock();
+        // One that is crowded out stays so.
+        if let Some(waiting) = silent.waiting.remove(&self.number) {
+            self.number = silent.add(Waiting { since: Instant::now(), ..waiting });
+        }
+    }
+
     /// Resolves when the connection has to make room.
     pub(crate) async fn crowded_out(&self) {
         self.crowded_out.cancelled().await;
@@ -136,5 +154,22 @@ mod tests {
         let (_newest, ()) = tokio::join!(strangers.admit(), async { drop(silent.pop()) });
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert!(silent.iter().all(|stranger| !stranger.crowded_out.is_cancelled()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_come_on_has_its_time_anew_unless_it_was_too_late() {
+        let strangers = Arc::new(Strangers::default());
+        let mut silent = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            silent.push(strangers.admit().await);
+        }
+        tokio::time::advance(GRACE).await;
+        silent[0].came_on();
+        let newest = strangers.admit().await;
+        assert!(!silent[0].crowded_out.is_cancelled() && silent[1].crowded_out.is_cancelled());
+        silent[1].came_on();
+        assert!(silent[1].crowded_out.is_cancelled());
+        drop((silent, newest));
+        assert!(strangers.lock().waiting.is_empty());
     }
 }

@@ -71,7 +71,7 @@ impl<'a> Crew<'a> {
     }
 
     fn let_in(&mut self, index: usize, window: Option<(Instant, u64)>) -> Ticket {
-        let ticket = Ticket::new(&self.stage, u64::from(self.order.scenario.room_players()).max(1));
+        let ticket = Ticket::new(&self.stage);
         if let Some(task) = self.groups.spawn(&mut self.tasks, ticket.clone(), index as u64, window) {
             self.members.insert(task.id(), (index, ticket.clone()));
         }
@@ -98,6 +98,7 @@ impl<'a> Crew<'a> {
     fn replace_those_who_failed(&mut self, now: Instant) {
         let due: Vec<usize> = self.failed.extract_if(.., |(at, _)| *at <= now).map(|(_, index)| index).collect();
         for index in due {
+            self.tickets[index].dismiss_group();
             self.tickets[index] = self.let_in(index, None);
         }
     }

@@ -1,6 +1,7 @@
 //! What all players of a load share.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -147,10 +148,8 @@ pub(crate) struct Ticket {
 struct Group {
     /// Which the load's shape takes back.
     course: Cell<Course>,
-    /// How many players it has.
-    size: u64,
-    /// How many of them were ever ready.
-    came: Cell<u64>,
+    /// Which of their places were ever taken by someone who was ready.
+    came: RefCell<BTreeSet<u32>>,
 }
 
 /// What the players of a table have in common.
@@ -169,9 +168,9 @@ impl Table {
 }
 
 impl Ticket {
-    /// A ticket for a group of so many players.
-    pub(crate) fn new(stage: &Rc<Stage>, size: u64) -> Self {
-        let group = Group { course: Cell::new(Course::GoOn), size, came: Cell::new(0) };
+    /// A ticket for a group.
+    pub(crate) fn new(stage: &Rc<Stage>) -> Self {
+        let group = Group { course: Cell::new(Course::GoOn), came: RefCell::default() };
         Self { stage: stage.clone(), group: Rc::new(group), table: Table::new() }
     }
 
@@ -197,7 +196,8 @@ impl Ticket {
     /// Sends the whole group home.
     pub(crate) fn dismiss_group(&self) {
         if self.group.course.replace(Course::Leave) == Course::GoOn {
-            self.stage.came.set(self.stage.came.get() - self.group.came.get());
+            let came = self.group.came.borrow().len() as u64;
+            self.stage.came.set(self.stage.came.get() - came);
         }
         self.stage.alarms.ring_all();
     }
@@ -209,20 +209,18 @@ impl Ticket {
         }
     }
 
-    /// Counts its holder, and as many others, as present until the answer is dropped.
-    pub(crate) fn present(&self, players: u64) -> Present {
-        self.stage.present.set(self.stage.present.get() + players);
-        self.come(players);
-        Present { stage: self.stage.clone(), players }
+    /// Counts the player at this place of the group as present until the answer is dropped.
+    pub(crate) fn present(&self, place: u32) -> Present {
+        self.stage.present.set(self.stage.present.get() + 1);
+        self.come(place);
+        Present { stage: self.stage.clone() }
     }
 
-    /// So many players of the group are ready, perhaps for the first time. Who has left and come again is one of them.
-    fn come(&self, players: u64) {
-        let Group { course, size, came } = &*self.group;
-        let new = players.min(size.saturating_sub(came.get()));
-        if course.get() == Course::GoOn {
-            came.set(came.get() + new);
-            self.stage.came.set(self.stage.came.get() + new);
+    /// The player at this place is ready, perhaps for the first time.
+    fn come(&self, place: u32) {
+        let Group { course, came } = &*self.group;
+        if course.get() == Course::GoOn && came.borrow_mut().insert(place) {
+            self.stage.came.set(self.stage.came.get() + 1);
             self.stage.came_max.set(self.stage.came_max.get().max(self.stage.came.get()));
         }
     }
@@ -284,16 +282,15 @@ impl Ticket {
     }
 }
 
-/// Players who count as present.
+/// A player who counts as present.
 #[derive(Debug)]
 pub(crate) struct Present {
     stage: Rc<Stage>,
-    players: u64,
 }
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.stage.present.set(self.stage.present.get() - self.players);
+        self.stage.present.set(self.stage.present.get() - 1);
     }
 }
 
@@ -351,7 +348,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_table_has_under_way_is_forgotten_when_it_leaves_unless_it_was_waited_for_too_long() {
         let (stage, begin) = stage();
-        let (leaves, stays) = (Ticket::new(&stage, 1), Ticket::new(&stage, 1));
+        let (leaves, stays) = (Ticket::new(&stage), Ticket::new(&stage));
         for ticket in [&leaves, &stays] {
             ticket.expect("delivery", begin, 2);
             ticket.expect("delivery", begin + SECOND * 4, 9);
@@ -367,14 +364,15 @@ mod tests {
     #[tokio::test]
     async fn whoever_was_ready_takes_part_while_the_group_is_there() {
         let (stage, _) = stage();
-        let (pair, other) = (Ticket::new(&stage, 2), Ticket::new(&stage, 2));
+        let (pair, other) = (Ticket::new(&stage), Ticket::new(&stage));
         for _ in 0..5 {
-            // Their games are so short that the two never meet in one.
-            drop(pair.for_table().present(1));
-            drop(pair.for_table().present(1));
+            drop(pair.for_table().present(0));
         }
+        assert_eq!((stage.present(), stage.came()), (0, 1), "one came again and again");
+        // Their games are so short that the two never meet in one.
+        drop(pair.for_table().present(1));
         assert_eq!((stage.present(), stage.came()), (0, 2));
-        let _one = other.present(1);
+        let _one = other.present(0);
         assert_eq!((stage.present(), stage.came(), stage.came_max()), (1, 3, 3));
         pair.dismiss_group();
         pair.dismiss_group();
@@ -387,7 +385,7 @@ mod tests {
     #[tokio::test]
     async fn an_errand_is_expected_until_it_is_done_or_given_up() {
         let (stage, begin) = stage();
-        let ticket = Ticket::new(&stage, 1);
+        let ticket = Ticket::new(&stage);
         let [done, given_up, told] = [(); 3].map(|()| ticket.begin("room", begin));
         assert_eq!(stage.recorder.borrow().outstanding(), 3);
         done.done();

@@ -268,7 +268,7 @@ mod tests {
         let stage =
             Stage::new(Gateways { addresses: vec![gateway], trust: None }, 7, alarms.clone(), Recorder::new("room"));
         stage.recorder.borrow_mut().open(Instant::now());
-        let (local, ticket) = (LocalSet::new(), Ticket::new(&stage, 1));
+        let (local, ticket) = (LocalSet::new(), Ticket::new(&stage));
         local.spawn_local(async move { alarms.run().await });
         local.spawn_local(answer(listener, replies));
         let asking = local.run_until(async {

@@ -52,8 +52,12 @@ pub(crate) struct Seat {
     /// The bot's moves, once it plays.
     pacing: Option<Pacing>,
     presence: Presence,
+    /// Whether the player was ever in the game.
+    was_attached: bool,
     /// Counts the player as present, from the first attach on.
     present: Option<Present>,
+    /// Whoever sat here in a game that fell apart, and whose moves are due until this one's are.
+    predecessor: Option<Box<Self>>,
     play: Play,
     attaching: Attaching,
     /// Since when the player is connected: what was due before could not be done then.
@@ -136,7 +140,9 @@ impl Seat {
             every: kind.every,
             pacing: None,
             presence,
+            was_attached: false,
             present: None,
+            predecessor: None,
             play: Play::Awaited,
             attaching: Attaching { pauses: 0, due: None },
             connected: Instant::now(),
@@ -173,16 +179,32 @@ impl Seat {
         self.attaching.due = None;
     }
 
-    /// The player is out of the game, and will not come back to it. The moves are due all the same.
-    pub(crate) fn lost(&mut self) {
+    /// The player is out of the game, and will not come back to it. The moves are due all the same: those of the answer, which
+    /// is this seat, or the one before it if this one's never began.
+    pub(crate) fn lost(mut self) -> Self {
+        if let (Play::Awaited, Some(before)) = (self.play, self.predecessor.take()) {
+            return *before;
+        }
         self.disconnected();
         self.hand.voice = Voice::Unheard;
         self.present = None;
+        self
+    }
+
+    /// The same seat, in the place of one that was lost.
+    pub(crate) fn after(mut self, lost: Option<Self>) -> Self {
+        self.predecessor = lost.map(Box::new);
+        self
+    }
+
+    /// The player's number in the room, from 0.
+    pub(crate) fn place(&self) -> u32 {
+        self.hand.place
     }
 
     /// Whether the player was ever in the game.
     pub(crate) fn was_attached(&self) -> bool {
-        self.present.is_some()
+        self.was_attached
     }
 
     /// Why the player plays no more, if so.
@@ -195,8 +217,9 @@ impl Seat {
         if self.attaching.due.is_some_and(|due| due <= now) {
             self.attach(now, out);
         }
-        if self.play == Play::Awaited && self.present.is_some() && self.ticket.stage().is_playing() {
+        if self.play == Play::Awaited && self.was_attached && self.ticket.stage().is_playing() {
             self.play = Play::Begun;
+            self.predecessor = None;
             self.act(now, now, out, |bot, ctx| bot.begin(ctx));
             let (number, epoch) = (self.hand.number, self.ticket.stage().epoch);
             self.pacing = self.every.map(|every| Pacing::new(every, number, epoch, now));
@@ -210,7 +233,8 @@ impl Seat {
         }
         self.ack_due = self.hand.stream.owes_acknowledgement().then(|| self.ack_due.unwrap_or(now + ACK_DELAY));
         let next_move = self.pacing.map(|pacing| pacing.next()).filter(|&next| self.ticket.stage().is_in_time(next));
-        [self.attaching.due, next_move, self.ack_due].into_iter().flatten().min()
+        let before = self.predecessor.as_mut().and_then(|before| before.on_time(now, &mut BytesMut::new()));
+        [self.attaching.due, next_move, self.ack_due, before].into_iter().flatten().min()
     }
 
     /// The next move that is due. After the window's end those of before are still made up.
@@ -255,8 +279,8 @@ impl Seat {
     fn attached(&mut self, attached: &GameAttached, now: Instant, out: &mut BytesMut) {
         self.hand.stream.attached(attached, out);
         self.attaching = Attaching { pauses: 0, due: None };
-        if self.present.is_none() {
-            self.present = Some(self.ticket.present(u64::from(self.presence == Presence::Counted)));
+        if !std::mem::replace(&mut self.was_attached, true) && self.presence == Presence::Counted {
+            self.present = Some(self.ticket.present(self.hand.place));
         }
         self.act(now, now, out, |bot, ctx| bot.attached(ctx));
     }
@@ -325,18 +349,26 @@ impl Seat {
 impl Hand {
     /// Sends an input that should have been sent at `due`.
     pub(crate) fn send(&mut self, ticket: &Ticket, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
-        if self.voice == Voice::Heard {
-            if let Err(Full) = self.stream.input(payload, out) {
-                ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack);
-                return Sent::Not;
-            }
-            ticket.stage().recorder.borrow_mut().sent(1);
+        let sent = match self.voice {
+            Voice::Heard => match self.stream.input(payload, out) {
+                Ok(()) => Sent::Sent,
+                Err(Full) => Sent::HeldBack,
+            },
+            Voice::Unheard => Sent::HeldBack,
+        };
+        match sent {
+            Sent::Sent => ticket.stage().recorder.borrow_mut().sent(1),
+            _ if self.voice == Voice::Heard => ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack),
+            _ => {}
         }
         if let Some(unconfirmed) = &mut self.unconfirmed {
-            unconfirmed.push_back(due);
             ticket.expect(INPUT, due, 1);
+            // What is held back is never confirmed, and so lost.
+            if sent == Sent::Sent {
+                unconfirmed.push_back(due);
+            }
         }
-        Sent::Sent
+        sent
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn stay(ticket: Ticket, due: Option<Instant>) {
     let mut due = due;
     while !ticket.is_group_over() {
         let Some(mut player) = come(&ticket, due.take()).await else { continue };
-        let _present = ticket.present(1);
+        let _present = ticket.present(0);
         if let Err(trouble) = player.idle().await {
             count(&ticket, trouble);
         }

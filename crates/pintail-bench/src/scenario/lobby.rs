@@ -51,7 +51,7 @@ pub(super) async fn work(ticket: Ticket, lobby: Lobby) {
                 continue;
             }
         };
-        present.get_or_insert_with(|| ticket.present(1));
+        present.get_or_insert_with(|| ticket.present(0));
         if let Err(trouble) = cycles(&ticket, lobby, &mut players).await {
             count(&ticket, trouble);
         }

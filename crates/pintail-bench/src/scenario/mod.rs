@@ -402,7 +402,7 @@ mod tests {
                 for scenario in &scenarios {
                     for index in 100..105 {
                         let window = Some((begin, 200));
-                        Groups::new(scenario).spawn(&mut tasks, Ticket::new(&stage, 1), index, window);
+                        Groups::new(scenario).spawn(&mut tasks, Ticket::new(&stage), index, window);
                     }
                 }
                 let all_expected = async {

@@ -108,7 +108,7 @@ struct RelayBot {
 impl Bot for RelayBot {
     fn tick(&mut self, ctx: &mut BotContext<'_>) {
         self.payload[..STAMP_BYTES].copy_from_slice(&stamp(ctx.due()));
-        if ctx.send(&self.payload) == Sent::Sent {
+        if ctx.send(&self.payload).is_due() {
             ctx.expect(DELIVERY, u64::from(ctx.room_players()) - 1);
         }
     }
@@ -207,7 +207,7 @@ impl Bot for MatchBot {
         let (flag, rest) = self.payload.split_at_mut(1);
         flag[0] = self.answer.byte();
         rest[..STAMP_BYTES].copy_from_slice(&stamp(ctx.due()));
-        if ctx.send(&self.payload) == Sent::Sent {
+        if ctx.send(&self.payload).is_due() {
             ctx.expect(DELIVERY, self.answer.receivers(ctx.room_players()));
             ctx.count(if self.answer == Answer::ToAll { "asked of all" } else { "asked alone" }, 1);
             self.answer = self.answer.other();

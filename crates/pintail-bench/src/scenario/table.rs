@@ -53,9 +53,8 @@ impl Table {
     async fn play(&mut self, lost: &mut Vec<Seat>) -> Result<(), Trouble> {
         let ticket = self.ticket.clone();
         let mut game = meanwhile(&ticket, lost, self.gather()).await?;
-        lost.clear();
         loop {
-            self.round(game).await?;
+            self.round(game, std::mem::take(lost)).await?;
             if self.ticket.is_over() {
                 return Ok(());
             }
@@ -82,11 +81,15 @@ impl Table {
         owner.start().await
     }
 
-    /// Plays one game to its end, or until someone can't go on.
-    async fn round(&mut self, game: GameId) -> Result<(), Trouble> {
+    /// Plays one game to its end, or until someone can't go on. Until a player's own moves begin, those of whoever was lost at
+    /// the same place are due.
+    async fn round(&mut self, game: GameId, mut lost: Vec<Seat>) -> Result<(), Trouble> {
         let mut playing = JoinSet::new();
         for (place, player) in (0..).zip(self.players.drain(..)) {
-            playing.spawn_local(sit(self.ticket.clone(), self.kind.clone(), player, game, place));
+            let chair = Chair { number: player.number(), place, presence: Presence::Counted };
+            let before = lost.extract_if(.., |seat| seat.place() == place).next();
+            let seat = Seat::new(&self.ticket, &self.kind, game, chair).after(before);
+            playing.spawn_local(sit(self.ticket.clone(), player, seat));
         }
         let (mut sat, mut ended) = (Vec::new(), Ok(()));
         while let Some(joined) = playing.join_next().await {
@@ -108,28 +111,20 @@ impl Table {
         self.players.extend(sat.into_iter().map(|(_, player)| player));
         match ended {
             Ok(()) => self.lost.clear(),
-            Err(_) => self.lost.iter_mut().for_each(Seat::lost),
+            Err(_) => self.lost = std::mem::take(&mut self.lost).into_iter().map(Seat::lost).collect(),
         }
         ended
     }
 }
 
 /// Plays one game as one player. Whoever leaves it before its end takes the others along.
-async fn sit(
-    ticket: Ticket,
-    kind: Rc<BotKind>,
-    mut player: Player,
-    game: GameId,
-    place: u32,
-) -> (u32, Player, Seat, Result<Over, Trouble>) {
+async fn sit(ticket: Ticket, mut player: Player, mut seat: Seat) -> (u32, Player, Seat, Result<Over, Trouble>) {
     player.wait_to_attach().await;
-    let chair = Chair { number: player.number(), place, presence: Presence::Counted };
-    let mut seat = Seat::new(&ticket, &kind, game, chair);
     let over = player.play(&mut seat).await;
     if over != Ok(Over::Ended) {
         ticket.dismiss_table();
     }
-    (place, player, seat, over)
+    (seat.place(), player, seat, over)
 }
 
 async fn join(ticket: &Ticket, invite: &str) -> Result<Player, Trouble> {

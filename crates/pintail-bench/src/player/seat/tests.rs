@@ -56,6 +56,12 @@ struct Rig {
 impl Rig {
     fn new(every: Option<Duration>) -> Self {
         let stage = Stage::new(crate::Gateways::default(), 7, Alarms::new().unwrap(), Recorder::new(INPUT));
+        let calls = Rc::new(RefCell::new(Vec::new()));
+        let seat = Self::seat(&stage, every, &calls);
+        Self { start: stage.epoch, stage, seat, out: BytesMut::new(), calls }
+    }
+
+    fn seat(stage: &Rc<Stage>, every: Option<Duration>, calls: &Rc<RefCell<Vec<&'static str>>>) -> Seat {
         let kind = BotKind {
             name: String::new(),
             game: String::new(),
@@ -67,10 +73,9 @@ impl Rig {
             make: Arc::new(|_| Box::new(Diary(Rc::default()))),
         };
         let chair = Chair { number: 0, place: 0, presence: Presence::Counted };
-        let mut seat = Seat::new(&Ticket::new(&stage, 1), &kind, GAME, chair);
-        let calls = Rc::new(RefCell::new(Vec::new()));
+        let mut seat = Seat::new(&Ticket::new(stage), &kind, GAME, chair);
         seat.bot = Box::new(Diary(calls.clone()));
-        Self { start: stage.epoch, stage, seat, out: BytesMut::new(), calls }
+        seat
     }
 
     fn take(&mut self, kind: u8, body: &[u8], after: Duration) -> Result<(), Trouble> {
@@ -184,6 +189,29 @@ async fn a_pause_is_waited_out_and_what_was_not_received_is_sent_again() {
     assert_eq!(again.collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(rig.seat.over(), None);
     assert_eq!(rig.stage.recorder.borrow().worst_error(), Some("game paused: SERVER_UNREACHABLE"));
+}
+
+#[tokio::test]
+async fn the_moves_of_a_lost_player_are_due_until_those_of_the_next_begin() {
+    let mut rig = Rig::new(Some(EVERY));
+    rig.attach(0, Duration::ZERO);
+    rig.stage.enter(Phase::Measure);
+    assert_eq!(rig.on_time(SECOND), Some(SECOND + EVERY));
+    rig.sent();
+    // One after the other sits down there, and is lost before a game answers.
+    for round in 0..2 {
+        let next = Rig::seat(&rig.stage, Some(EVERY), &Rc::default());
+        let lost = std::mem::replace(&mut rig.seat, next).lost();
+        rig.seat.predecessor = Some(Box::new(lost));
+        rig.calls();
+        assert_eq!(rig.on_time(SECOND + EVERY * (round + 1)), Some(SECOND + EVERY * (round + 2)));
+        assert_eq!(rig.calls(), ["tick"], "by the bot that was there first");
+        assert_eq!(rig.kinds_sent(), [0; 0], "nobody hears it");
+    }
+    rig.attach(0, SECOND + EVERY * 3);
+    assert_eq!(rig.on_time(SECOND + EVERY * 3), Some(SECOND + EVERY * 4));
+    assert_eq!(rig.kinds_sent(), [kind::GAME_INPUT], "this one's own have begun");
+    assert!(rig.seat.predecessor.is_none());
 }
 
 #[tokio::test]
