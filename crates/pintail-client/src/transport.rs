@@ -115,7 +115,7 @@ impl TcpTransport {
 
     fn poll_drive(&mut self, cx: &mut Context<'_>, is_reading: bool) -> Poll<Result<Frame, Disconnect>> {
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return Poll::Ready(Err(broken(&error)));
+            return Poll::Ready(Err(lost(&error)));
         }
         if !is_reading || self.outbox.len() > OUTBOX_BYTES_MAX {
             return Poll::Pending;
@@ -127,7 +127,7 @@ impl TcpTransport {
             self.inbox.reserve(READ_BYTES);
             // A read that is dropped while it waits has taken nothing.
             let read = pin!(self.stream.read_buf(&mut self.inbox));
-            if ready!(read.poll(cx)).map_err(|error| broken(&error))? == 0 {
+            if ready!(read.poll(cx)).map_err(|error| lost(&error))? == 0 {
                 return Poll::Ready(Err(Disconnect::Closed));
             }
         }
@@ -222,10 +222,54 @@ fn no_tls(address: &Address, error: &HandshakeError) -> Disconnect {
     }
 }
 
-fn broken(error: &impl ToString) -> Disconnect {
-    Disconnect::Broken(error.to_string())
+fn lost(error: &io::Error) -> Disconnect {
+    match error.kind() {
+        // Over TLS, a gateway that dies does not say that it ends.
+        io::ErrorKind::UnexpectedEof => Disconnect::Closed,
+        _ => Disconnect::Broken(error.to_string()),
+    }
+}
+
+fn broken(error: &tokio_websockets::Error) -> Disconnect {
+    match error {
+        tokio_websockets::Error::Io(error) => lost(error),
+        other => Disconnect::Broken(other.to_string()),
+    }
 }
 
 fn malformed(error: &FrameError) -> Disconnect {
-    Disconnect::Malformed(error.to_string())
+    let what_it_is = match error {
+        FrameError::TooLarge { length, .. } => other_protocol(*length),
+        FrameError::Empty => None,
+    };
+    Disconnect::Malformed(what_it_is.map_or_else(|| error.to_string(), str::to_owned))
+}
+
+/// What speaks there, if the first bytes that came are no frame's length but the beginning of something else that gateways
+/// say on other ports.
+fn other_protocol(length: usize) -> Option<&'static str> {
+    // The length is that of kind and body together; the error names the body's.
+    match u32::try_from(length + 1).ok()?.to_be_bytes() {
+        [0x15, 3, ..] => Some("it speaks TLS on this port: write an address with it (tls:// or wss://)"),
+        [b'H', b'T', b'T', b'P'] => {
+            Some("it speaks HTTP on this port: write an address for WebSockets (ws:// or wss://)")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gateways_speak_on_other_ports_is_known_by_its_first_bytes() {
+        let told = |first_bytes: &[u8]| {
+            let mut arrived = BytesMut::from(first_bytes);
+            malformed(&DECODER.decode(&mut arrived).unwrap_err()).to_string()
+        };
+        assert!(told(b"\x15\x03\x03\x00\x02\x02").contains("tls://"), "an alert of TLS");
+        assert!(told(b"HTTP/1.1 400 Bad Request").contains("ws://"));
+        assert!(told(b"SSH-2.0-OpenSSH").contains("over the limit"));
+    }
 }

@@ -1,7 +1,8 @@
 //! Certificates and keys in PEM files.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,9 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
+
+/// The most bytes of a file: all authorities that a system trusts take a quarter of it.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Files that can't be used for TLS.
 #[derive(Debug, Error)]
@@ -24,7 +28,7 @@ pub enum TlsError {
         error: io::Error,
     },
     /// A file does not hold what it should.
-    #[error("{} holds no {what} that can be used: it must be in PEM form, which starts with -----BEGIN", .file.display())]
+    #[error("{} holds no {what} that can be used: it must be in PEM form (-----BEGIN …), and a key not encrypted", .file.display())]
     NotPem {
         /// The file.
         file: PathBuf,
@@ -33,7 +37,8 @@ pub enum TlsError {
     },
     /// A certificate that its key does not fit.
     #[error(
-        "the certificate in {} can't be used with the private key in {} ({problem}): name the two that were made together",
+        "the certificate in {} can't be used with the private key in {} ({problem}): name the two that were made together, the server's own certificate \
+         first, with a key of RSA (2048 bits or more), P-256, P-384 or Ed25519",
         .certificate.display(), .key.display()
     )]
     Mismatch {
@@ -115,8 +120,20 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     certificates.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| not_pem(file, "certificate"))
 }
 
+/// Reads a file that is one: a pipe could keep its reader waiting for ever, and a device could go on for ever.
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(file).map_err(|error| TlsError::Unreadable { file: file.to_owned(), error })
+    let read = || {
+        if !std::fs::metadata(file)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is far larger than certificates are"));
+        }
+        Ok(bytes)
+    };
+    read().map_err(|error| TlsError::Unreadable { file: file.to_owned(), error })
 }
 
 fn not_pem(file: &Path, what: &'static str) -> TlsError {
@@ -142,6 +159,21 @@ mod tests {
         let mixed = Identity::read(&one.server_certificate(), &other.server_key()).unwrap_err();
         assert!(matches!(mixed, TlsError::Mismatch { .. }), "{mixed:?}");
         assert!(mixed.to_string().contains("made together"), "{mixed}");
+    }
+
+    #[test]
+    fn what_is_no_file_of_a_certificate_is_not_waited_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let large = folder.path().join("large");
+        File::create(&large).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+        for (file, why) in
+            [(pipe.as_path(), "no regular file"), (Path::new("/dev/zero"), "no regular file"), (&large, "larger")]
+        {
+            let error = Authorities::of_file(file).unwrap_err();
+            assert!(matches!(error, TlsError::Unreadable { .. }) && error.to_string().contains(why), "{error}");
+        }
     }
 
     #[test]

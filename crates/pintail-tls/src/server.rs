@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -23,6 +23,9 @@ use crate::{BUFFER_BYTES_MAX, Stream, provider};
 /// How often a server looks whether its certificate's files have changed. Whoever replaces them does so days before the old
 /// one ends.
 pub const RELOAD_PERIOD: Duration = Duration::from_secs(60);
+
+/// How long a look may take before the log is told of it: the disk may be elsewhere, and away.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server's certificate and key, which may be replaced while it runs. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -116,8 +119,17 @@ impl ServerIdentity {
         loop {
             sleep(RELOAD_PERIOD).await;
             let looking = self.clone();
+            let mut look = spawn_blocking(move || looking.refresh());
+            let found = match timeout(LOOK_PATIENCE, &mut look).await {
+                Ok(found) => found,
+                Err(_) => {
+                    warn!(%certificate, "the disk does not say whether the certificate has changed: the old one is still used");
+                    // The next look begins when this one has ended.
+                    look.await
+                }
+            };
             // A look that panics is a look that found nothing.
-            let Ok(found) = spawn_blocking(move || looking.refresh()).await else { continue };
+            let Ok(found) = found else { continue };
             match news(&found, &mut told) {
                 None => {}
                 Some(Ok(())) => info!(%certificate, "the certificate has changed: new connections get the new one"),

@@ -86,6 +86,12 @@ pub enum HandshakeError {
     /// The server's certificate is not trusted.
     #[error("its certificate is not trusted ({0}): if its authority is one of your own, name the authority's CA file")]
     Untrusted(String),
+    /// The certificate is an authority's own.
+    #[error(
+        "its certificate is that of an authority, and not of a server: have the authority sign one for the server, or make it with \
+         `-addext basicConstraints=critical,CA:FALSE`"
+    )]
+    OfAuthority,
     /// The certificate is trusted, but made out to others.
     #[error(
         "its certificate is for another name ({0}): connect by a name that it has, or give the server one with this name"
@@ -120,6 +126,8 @@ impl From<&CertificateError> for HandshakeError {
     fn from(problem: &CertificateError) -> Self {
         use CertificateError as Problem;
         match problem {
+            // The library has no name for it but in words.
+            Problem::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Self::OfAuthority,
             Problem::UnknownIssuer => Self::Untrusted("its authority is unknown".to_owned()),
             Problem::NotValidForName | Problem::NotValidForNameContext { .. } => Self::WrongName(problem.to_string()),
             Problem::Expired

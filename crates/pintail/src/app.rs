@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pintail_bench::Bots;
 use pintail_game::GameTypes;
@@ -10,6 +11,9 @@ use crate::config::args::Command;
 use crate::config::server::ServerSettings;
 use crate::failure::Failure;
 use crate::{config, dev, drain, logging, play, replay, serve, status, stress};
+
+/// How long work that waits for the operating system may take to end after everything else has.
+const BLOCKED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The program: reads the command line, does what it says, and returns the exit code (0 success, 1 failure, 2 a command
 /// that can't be understood; `drain` and `bench` have more, see their `--help`).
@@ -92,7 +96,10 @@ impl Program {
             return stress::run(args, &self.bots);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(execute(command, &self.types))
+        let ended = runtime.block_on(execute(command, &self.types));
+        // Threads that wait for a disk that does not answer must not keep the process.
+        runtime.shutdown_timeout(BLOCKED_TIMEOUT);
+        ended
     }
 }
 

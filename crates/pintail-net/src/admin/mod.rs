@@ -49,6 +49,9 @@ use access::Peer;
 pub use debug::Tasks;
 use guests::{Guest, Guests};
 
+/// How long a connection may take to go for others, unless it is being answered: what has begun to leave does so meanwhile.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(50);
+
 /// How long accepting pauses when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -184,8 +187,9 @@ async fn converse(
         served = &mut connection => served,
         () = async { tokio::select! { () = stop.cancelled() => {}, () = guest.asked_to_leave() => {} } } => {
             connection.as_mut().graceful_shutdown();
+            let patience = if stop.is_cancelled() { CLOSE_TIMEOUT } else { LEAVE_TIMEOUT };
             loop {
-                match timeout(CLOSE_TIMEOUT, &mut connection).await {
+                match timeout(patience, &mut connection).await {
                     Ok(served) => break served,
                     // What is asked for may take a minute: whoever has to go for others may wait for it.
                     Err(_) if answering.load(Ordering::Relaxed) > 0 && !stop.is_cancelled() => {}

@@ -1,7 +1,7 @@
 //! The report of a test, and its exit code.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pintail_bench::cluster::ClusterError;
@@ -182,7 +182,8 @@ pub(super) fn conclude(test: &Test, mut outcome: Outcome, machine: Machine, told
 /// # Errors
 /// If one can't.
 pub(super) fn check_files(result: &ResultArgs) -> Result<(), Failure> {
-    if result.json.is_some() && result.json == result.html {
+    let absolute = |path: &Option<PathBuf>| path.as_ref().and_then(|path| std::path::absolute(path).ok());
+    if result.json.is_some() && absolute(&result.json) == absolute(&result.html) {
         return Err(Failure::usage("--json and --html name the same file: one would replace the other"));
     }
     [&result.json, &result.html].into_iter().flatten().try_for_each(|path| check_file(path))

@@ -75,7 +75,7 @@ pub(super) async fn run(test: &Test, pins: &Pins, machine: Machine) -> Result<()
     let measured = tokio::select! {
         measured = measure(test, pins, &interrupt) => measured,
         // Whatever was started is killed as it is dropped.
-        () = interrupt.now.cancelled() => Err(Failure::new("it was ended before there was a report")),
+        () = interrupt.now.cancelled() => Err(Failure::new(ended_at_once(test))),
     };
     match (measured, interrupt.told()) {
         (Ok(outcome), told) => outcome::conclude(test, outcome, machine, told),
@@ -89,7 +89,7 @@ pub(super) async fn run(test: &Test, pins: &Pins, machine: Machine) -> Result<()
 /// # Errors
 /// With what to do instead.
 fn check_settings(test: &Test) -> Result<(), Failure> {
-    let TestArgs { window, result, .. } = &test.options;
+    let TestArgs { place, window, result } = &test.options;
     if result.calibrate && !pintail_bench::trivial::can_take(&test.scenario) {
         return Err(Failure::usage(
             "--calibrate is for `echo` and `broadcast`, whose messages the trivial server answers: leave it out",
@@ -106,10 +106,24 @@ fn check_settings(test: &Test) -> Result<(), Failure> {
             "--ramp is longer than --duration, so the load would never be reached: measure longer",
         ));
     }
+    if result.profile && !place.own && result.admin.is_empty() {
+        return Err(Failure::usage(
+            "--profile asks the servers for flame graphs: name their admin ports with --admin HOST:PORT,…",
+        ));
+    }
     if result.profile && result.html.is_none() && result.json.is_none() {
         return Err(Failure::usage("--profile collects flame graphs for the report: say where to with --html FILE"));
     }
     Ok(())
+}
+
+/// What is said of a test that was ended by a second signal.
+fn ended_at_once(test: &Test) -> &'static str {
+    if test.options.place.redis.is_none() {
+        return "it was ended before there was a report";
+    }
+    "it was ended before there was a report, and before it had removed its keys from Redis: those begin with `bench-`, and --help \
+     says how to remove them"
 }
 
 async fn measure(test: &Test, pins: &Pins, interrupt: &Interrupt) -> Result<Outcome, Failure> {
