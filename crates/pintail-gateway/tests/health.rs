@@ -48,10 +48,13 @@ async fn a_killed_server_is_out_of_use_at_once_for_every_gateway() {
     let here = TestGateway::start().await;
     let there = TestGateway::start_on(here.store.clone()).await;
     let mut servers = servers(&[&here, &there], &[Kind::Lobby, Kind::Game, Kind::Game]).await;
-    // A link that breaks as soon as it is open is no sign of death.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let victim = servers.pop().unwrap();
     let slot = victim.slot;
+    // A link that breaks as soon as it is open is no sign of death.
+    for gateway in [&here, &there] {
+        let is_old = async || gateway.link_age(slot).await >= Some(Duration::from_millis(300));
+        until("a link that has lived", is_old).await;
+    }
     let began = Instant::now();
     victim.kill();
     let store = here.store.clone();

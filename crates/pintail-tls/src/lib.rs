@@ -12,8 +12,10 @@ mod server;
 mod stream;
 mod trust;
 
+use std::io;
 use std::sync::Arc;
 
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 pub use files::{Authorities, Identity, TlsError};
@@ -24,6 +26,11 @@ pub use trust::{HandshakeError, Trust, client_config};
 /// How much a connection encrypts before its socket has to take some of it: one record of TLS. It is what a peer who reads
 /// nothing can make us hold beyond what is queued for it anyway.
 const BUFFER_BYTES_MAX: usize = 16 * 1024;
+
+/// What TLS says was wrong, if that is why there is no connection.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
 
 /// The provider is named wherever it is needed and not taken from the process, so that no other library's choice gets in
 /// the way.

@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::{info, warn};
 
 use crate::files::{Identity, TlsError};
-use crate::{BUFFER_BYTES_MAX, Stream, provider};
+use crate::{BUFFER_BYTES_MAX, Stream, provider, tls_error};
 
 /// How often a server looks whether its certificate's files have changed. Whoever replaces them does so days before the old
 /// one ends.
@@ -208,7 +208,7 @@ pub enum AcceptError {
 
 impl From<io::Error> for AcceptError {
     fn from(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        match tls_error(&error) {
             Some(rustls::Error::InvalidMessage(_)) => Self::NoTls,
             Some(rustls::Error::AlertReceived(alert)) => Self::Refused(format!("{alert:?}")),
             Some(other) => Self::Failed(other.clone()),

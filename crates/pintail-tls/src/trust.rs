@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, CertificateError, ClientConfig};
 
 use crate::files::{Authorities, Identity, TlsError};
-use crate::{BUFFER_BYTES_MAX, Stream, provider};
+use crate::{BUFFER_BYTES_MAX, Stream, provider, tls_error};
 
 /// Whose certificates a client takes for good. Clones share what is needed for it.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ pub enum HandshakeError {
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        match tls_error(&error) {
             Some(rustls::Error::InvalidCertificate(problem)) => problem.into(),
             Some(rustls::Error::InvalidMessage(_)) => Self::NoTls,
             Some(other) => Self::Failed(other.clone()),

@@ -12,7 +12,7 @@ use pintail_testkit::{Certificates, Program, RedisServer};
 use pintail_wire::kind::client as kind;
 use support::bench::{bench, children, read, report_file, run, signal};
 use support::redis::Peek;
-use support::{PATIENCE, pintail};
+use support::{PATIENCE, dev, pintail};
 use tempfile::TempDir;
 
 fn runs(pid: u32) -> bool {
@@ -92,16 +92,8 @@ fn players_of_a_cluster_of_its_own_can_speak_tls() {
 fn a_cluster_with_tls_is_measured_by_those_who_trust_it() {
     let certificates = Certificates::new();
     let (cert, key) = (certificates.server_certificate(), certificates.server_key());
-    let line = format!(
-        "dev --listen 127.0.0.1:0 --http 127.0.0.1:0 --tls-cert {} --tls-key {}",
-        cert.display(),
-        key.display()
-    );
-    let mut dev = pintail(line.split_whitespace()).start();
-    let line = dev.wait_for("Server:Gateway:0");
-    dev.wait_for("ready;");
-    let targets: Vec<_> = line.split_whitespace().skip(1).take(2).collect();
-    assert!(targets[0].starts_with("tls://") && targets[1].starts_with("wss://"), "{line}");
+    let (_dev, targets) = dev(&format!("--tls-cert {} --tls-key {}", cert.display(), key.display()));
+    assert!(targets[0].starts_with("tls://") && targets[1].starts_with("wss://"), "{targets:?}");
     let quick = "--players 3 --duration 300ms --warm-up 0 --fail-if errors>0";
     let (code, said) =
         run(&format!("echo --target {} --ca {} {quick}", targets.join(","), certificates.ca_file().display()));
@@ -342,11 +334,8 @@ fn a_redis_that_others_use_is_shared_with_them_or_named_if_it_is_not_there() {
 #[test]
 fn a_cluster_that_runs_is_measured_without_its_processes() {
     let (_directory, json) = report_file();
-    let mut dev = pintail(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).start();
-    let line = dev.wait_for("Server:Gateway:0");
-    let address = |column| line.split_whitespace().nth(column).unwrap().trim_start_matches("http://").to_owned();
-    dev.wait_for("ready;");
-    for target in [address(1), format!("ws://{}/ws", address(2))] {
+    let (_dev, [tcp, http]) = dev("");
+    for target in [tcp, format!("{}/ws", http.replace("http://", "ws://"))] {
         let line = format!(
             "echo --target {target} --players 3 --duration 300ms --warm-up 0 --fail-if errors>0 --json {}",
             json.display()
@@ -378,10 +367,7 @@ fn each_server_of_a_test_has_a_flame_graph_that_names_what_it_did() {
 #[test]
 fn flame_graphs_that_can_not_be_had_are_a_note() {
     let (_directory, json) = report_file();
-    let mut dev = pintail(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).start();
-    let line = dev.wait_for("Server:Gateway:0");
-    let target = line.split_whitespace().nth(1).unwrap().to_owned();
-    dev.wait_for("ready;");
+    let (_dev, [target, _]) = dev("");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = format!("There is no flame graph of the {closed} server");
     let line = format!(

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -15,10 +17,7 @@ fn pintail(arguments: &str) -> ProgramBuilder {
 
 /// A cluster on free ports, and the address of its gateway.
 fn dev(more: &str) -> (Program, String) {
-    let mut cluster = pintail(&format!("dev --listen 127.0.0.1:0 --http 127.0.0.1:0 {more}")).start();
-    let line = cluster.wait_for("Server:Gateway:0");
-    let address = line.split_whitespace().nth(1).unwrap().to_owned();
-    cluster.wait_for("ready;");
+    let (cluster, [address, _]) = support::dev(more);
     (cluster, address)
 }
 

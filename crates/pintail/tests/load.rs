@@ -27,14 +27,8 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Self {
-        let arguments = "dev --listen 127.0.0.1:0 --http 127.0.0.1:0".split_whitespace();
-        let mut program = Program::new(env!("CARGO_BIN_EXE_pintail")).args(arguments).start();
-        let line = program.wait_for("Server:Gateway:0");
-        let tcp = line.split_whitespace().nth(1).unwrap().to_owned();
-        let http = line.split("http://").nth(1).and_then(|rest| rest.split(['/', ' ', ',']).next());
-        let websocket = http.map(|http| format!("ws://{http}/ws")).unwrap_or_else(|| panic!("{line}"));
-        program.wait_for("ready;");
-        Self { tcp, websocket, program }
+        let (program, [tcp, http]) = support::dev("");
+        Self { tcp, websocket: format!("{}/ws", http.replace("http://", "ws://")), program }
     }
 
     fn order(&self, scenario: Scenario, players: u64) -> Order {

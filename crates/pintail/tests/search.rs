@@ -4,7 +4,7 @@
 mod support;
 
 use support::bench::{bench, children, read, report_file, run, signal};
-use support::pintail;
+use support::{dev, pintail};
 
 #[test]
 fn a_search_tries_less_until_nothing_is_left_and_says_so() {
@@ -43,10 +43,7 @@ fn a_search_finds_the_largest_load_that_keeps_its_condition() {
 fn a_load_that_never_came_is_not_kept() {
     let (_directory, json) = report_file();
     // Two game servers of six games each: the condition holds of those twelve, however many more wait.
-    let mut dev = pintail("dev --listen 127.0.0.1:0 --http 127.0.0.1:0 --games 2 --capacity 6".split(' ')).start();
-    let line = dev.wait_for("Server:Gateway:0");
-    let address = line.split_whitespace().nth(1).unwrap().to_owned();
-    dev.wait_for("ready;");
+    let (_dev, [address, _]) = dev("--games 2 --capacity 6");
     let line = format!(
         "echo --target {address} --players 16 --duration 300ms --warm-up 0 --find-max p99<1min --json {}",
         json.display()
@@ -84,10 +81,7 @@ fn a_search_that_is_interrupted_reports_what_it_found() {
 #[test]
 fn a_search_whose_cluster_is_gone_reports_what_it_found() {
     let (_directory, json) = report_file();
-    let mut dev = pintail("dev --listen 127.0.0.1:0 --http 127.0.0.1:0".split(' ')).start();
-    let line = dev.wait_for("Server:Gateway:0");
-    let address = line.split_whitespace().nth(1).unwrap().to_owned();
-    dev.wait_for("ready;");
+    let (dev, [address, _]) = dev("");
     let line = format!(
         "connect --target {address} --players 1 --duration 200ms --warm-up 0 --find-max throughput<1M --json {}",
         json.display()

@@ -349,18 +349,21 @@ impl Seat {
 impl Hand {
     /// Sends an input that should have been sent at `due`.
     pub(crate) fn send(&mut self, ticket: &Ticket, payload: &[u8], due: Instant, out: &mut BytesMut) -> Sent {
+        let mut recorder = ticket.stage().recorder.borrow_mut();
         let sent = match self.voice {
-            Voice::Heard => match self.stream.input(payload, out) {
-                Ok(()) => Sent::Sent,
-                Err(Full) => Sent::HeldBack,
-            },
             Voice::Unheard => Sent::HeldBack,
+            Voice::Heard => match self.stream.input(payload, out) {
+                Ok(()) => {
+                    recorder.sent(1);
+                    Sent::Sent
+                }
+                Err(Full) => {
+                    recorder.error(&Trouble::HeldBack);
+                    Sent::HeldBack
+                }
+            },
         };
-        match sent {
-            Sent::Sent => ticket.stage().recorder.borrow_mut().sent(1),
-            _ if self.voice == Voice::Heard => ticket.stage().recorder.borrow_mut().error(&Trouble::HeldBack),
-            _ => {}
-        }
+        drop(recorder);
         if let Some(unconfirmed) = &mut self.unconfirmed {
             ticket.expect(INPUT, due, 1);
             // What is held back is never confirmed, and so lost.
@@ -370,9 +373,7 @@ impl Hand {
         }
         sent
     }
-}
 
-impl Hand {
     /// What was under way when the game ended comes to nothing: by its rules, and not by a fault.
     fn forget_unconfirmed(&mut self, ticket: &Ticket) {
         for since in self.unconfirmed.iter_mut().flat_map(|unconfirmed| unconfirmed.drain(..)) {

@@ -71,9 +71,12 @@ impl Gateway {
 
     /// The same again and again, as a gateway does, until something is delivered.
     async fn sees_store_until_delivered(&mut self, store: StoreSight) {
-        while !self.sees_store(store).await {
-            tokio::time::sleep(HOLD / 10).await;
-        }
+        soon(async {
+            while !self.sees_store(store).await {
+                tokio::time::sleep(HOLD / 10).await;
+            }
+        })
+        .await;
     }
 }
 
@@ -114,9 +117,12 @@ async fn while_the_store_is_away_for_all_games_go_on_unprotected_and_are_protect
 async fn a_server_that_alone_is_cut_off_from_the_store_keeps_to_itself_what_its_games_say() {
     let Played { store, server, id, mut gateway, .. } = Played::start().await;
     store.away.store(true, Ordering::Relaxed);
-    while server.metric("pintail_game_lease_held").await != Some(0.0) {
-        gateway.sees_store(StoreSight::Reached).await;
-    }
+    soon(async {
+        while server.metric("pintail_game_lease_held").await != Some(0.0) {
+            gateway.sees_store(StoreSight::Reached).await;
+        }
+    })
+    .await;
     gateway.input(ANN, id, 4, 3, b"held");
     for _ in 0..40 {
         assert!(!gateway.sees_store(StoreSight::Reached).await, "nobody may hear it");
@@ -137,10 +143,13 @@ async fn writes_that_fail_are_repeated_and_count_once() {
     store.writes_fail.store(true, Ordering::Relaxed);
     let before = store.writes.load(Ordering::Relaxed);
     gateway.input(ANN, id, 4, 3, b"input 4");
-    while store.writes.load(Ordering::Relaxed) < before + 3 {
-        assert!(!gateway.sees_store(StoreSight::Reached).await, "it is not safe yet");
-        tokio::time::sleep(HOLD / 10).await;
-    }
+    soon(async {
+        while store.writes.load(Ordering::Relaxed) < before + 3 {
+            assert!(!gateway.sees_store(StoreSight::Reached).await, "it is not safe yet");
+            tokio::time::sleep(HOLD / 10).await;
+        }
+    })
+    .await;
     store.answers_get_lost.store(true, Ordering::Relaxed);
     store.writes_fail.store(false, Ordering::Relaxed);
     assert_eq!(gateway.message().await, (ANN, 4, Bytes::from("input 4")));

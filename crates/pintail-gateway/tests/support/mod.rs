@@ -149,11 +149,16 @@ impl TestGateway {
         if let Some(unwell) = shown.first() {
             return Some(*unwell);
         }
+        self.link_age(slot).await.map(|_| Health::Up)
+    }
+
+    /// For how long the link to a server has been open, if it is.
+    pub async fn link_age(&self, slot: Slot) -> Option<Duration> {
         let tasks = http_get(self.admin, "/debug/tasks").await;
         let (_, body) = tasks.split_once("\r\n\r\n").unwrap();
         let tasks: serde_json::Value = serde_json::from_str(body).unwrap();
-        let is_linked = tasks["links"].as_array().unwrap().iter().any(|link| link["server"] == slot.to_string());
-        is_linked.then_some(Health::Up)
+        let link = tasks["links"].as_array().unwrap().iter().find(|link| link["server"] == slot.to_string())?;
+        Some(Duration::from_secs_f64(link["age_seconds"].as_f64().unwrap()))
     }
 
     pub async fn until_health(&self, slot: Slot, health: Health) {

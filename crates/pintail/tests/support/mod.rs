@@ -29,6 +29,16 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     .await;
 }
 
+/// A whole cluster in one process on free ports, ready, and where its gateway takes players: over TCP, and over HTTP.
+pub fn dev(more: &str) -> (Program, [String; 2]) {
+    let ports = "dev --listen 127.0.0.1:0 --http 127.0.0.1:0".split(' ');
+    let mut cluster = pintail(ports.chain(more.split_whitespace())).start();
+    let line = cluster.wait_for("Server:Gateway:0");
+    cluster.wait_for("ready;");
+    let column = |column| line.split_whitespace().nth(column).unwrap().to_owned();
+    (cluster, [column(1), column(2)])
+}
+
 /// A server process that is ready.
 pub struct Server {
     pub slot: String,
